@@ -1,0 +1,47 @@
+//! The `shmsync` tool. Each subcommand is a file; this one knows what they are called and how the program ends.
+#![deny(unsafe_code)]
+
+#[cfg(target_os = "linux")]
+mod bench;
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+/// Tools for shmsync, locks and friends between processes.
+#[derive(Debug, Parser)]
+#[command(name = "shmsync", version, about, max_term_width = 110)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    #[cfg(target_os = "linux")]
+    Bench(bench::Args),
+}
+
+/// How the program ends, beside 0 and clap's own 2.
+#[derive(Debug)]
+enum Failure {
+    /// It was done, and something is wrong: exit code 1. What, has been told.
+    Wrong,
+    /// It could not be done as asked: exit code 2.
+    Refused(String),
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let end = match cli.command {
+        #[cfg(target_os = "linux")]
+        Command::Bench(args) => bench::run(&args),
+    };
+    match end {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::Wrong) => ExitCode::from(1),
+        Err(Failure::Refused(why)) => {
+            eprintln!("error: {why}");
+            ExitCode::from(2)
+        }
+    }
+}

@@ -1,0 +1,38 @@
+//! Workloads and peers for measuring shmsync, and process helpers for its tests.
+//!
+//! From the ground up; each module names only modules above it in this list:
+//!
+//! | module | what it is |
+//! |---|---|
+//! | [`process`] | child processes that are watched and never left behind |
+//! | [`clock`], [`work`] | a timestamp for 10 ns, and a critical section of a given length |
+//! | [`histogram`], [`region`] | what children write their figures into: plain bytes in shared memory |
+//! | [`peers`] | the same few verbs over shmsync, `sem_t`, pthread, std and parking_lot |
+//! | [`crew`] | N processes (or threads) on one peer, through the phases of a sample |
+//! | [`workloads`] | what they do to it, and how each checks its own result |
+//! | [`plan`], [`runner`], [`record`], [`stats`] | which samples in which order, and what comes of them |
+//! | [`machine`] | where it was measured |
+#![deny(unsafe_code)]
+
+#[cfg(unix)]
+pub mod clock;
+#[cfg(target_os = "linux")]
+pub mod crew;
+pub mod histogram;
+pub mod machine;
+// Linux only for now: unnamed process-shared `sem_t` and robust mutexes are not to be had on macOS or Windows.
+#[cfg(target_os = "linux")]
+pub mod peers;
+#[cfg(target_os = "linux")]
+pub mod plan;
+pub mod process;
+pub mod record;
+#[cfg(unix)]
+pub mod region;
+#[cfg(target_os = "linux")]
+pub mod runner;
+pub mod stats;
+#[cfg(unix)]
+pub mod work;
+#[cfg(target_os = "linux")]
+pub mod workloads;

@@ -1,0 +1,181 @@
+//! shmsync itself, on every backend, called as a user calls it.
+
+use super::{BarrierPeer, LockPeer, MonitorPeer, Notify, Peer, PoolPeer, Signal};
+use ::shmsync::wait::{Futex, PosixSem, Wait};
+use ::shmsync::{Barrier, Condition, Event, Lock, Mutex, RLock, Semaphore};
+
+/// A wait backend with a name for tables.
+pub trait Backend: Wait {
+    /// The name.
+    const NAME: &'static str;
+}
+
+impl Backend for Futex {
+    const NAME: &'static str = "Futex";
+}
+
+impl Backend for PosixSem {
+    const NAME: &'static str = "PosixSem";
+}
+
+macro_rules! peer {
+    ($type:ident, $what:literal, |$size:pat_param| $make:expr) => {
+        impl<W: Backend> Peer for $type<W> {
+            fn name() -> String {
+                format!(concat!("shmsync ", $what, " ({})"), W::NAME)
+            }
+
+            fn new($size: u32) -> Self {
+                $make
+            }
+        }
+    };
+}
+
+/// `Lock`, with its verbs.
+#[derive(Debug)]
+pub struct ShmLock<W: Backend>(Lock<W>);
+peer!(ShmLock, "Lock", |_| Self(Lock::new_in()));
+
+impl<W: Backend> LockPeer for ShmLock<W> {
+    #[inline]
+    fn with<R>(&self, section: impl FnOnce() -> R) -> R {
+        self.0.acquire().expect("acquire");
+        let result = section();
+        self.0.release().expect("release");
+        result
+    }
+}
+
+/// `RLock`, with its verbs.
+#[derive(Debug)]
+pub struct ShmRLock<W: Backend>(RLock<W>);
+peer!(ShmRLock, "RLock", |_| Self(RLock::new_in()));
+
+impl<W: Backend> LockPeer for ShmRLock<W> {
+    #[inline]
+    fn with<R>(&self, section: impl FnOnce() -> R) -> R {
+        self.0.acquire().expect("acquire");
+        let result = section();
+        self.0.release().expect("release");
+        result
+    }
+}
+
+/// `Mutex<()>`, with its guard.
+#[derive(Debug)]
+pub struct ShmMutex<W: Backend>(Mutex<(), W>);
+peer!(ShmMutex, "Mutex", |_| Self(Mutex::new_in(())));
+
+impl<W: Backend> LockPeer for ShmMutex<W> {
+    #[inline]
+    fn with<R>(&self, section: impl FnOnce() -> R) -> R {
+        let _guard = self.0.lock().expect("not poisoned");
+        section()
+    }
+}
+
+/// `Semaphore`: as a lock of one permit, a pool of many, a signal that starts at none.
+#[derive(Debug)]
+pub struct ShmSemaphore<W: Backend>(Semaphore<W>);
+peer!(ShmSemaphore, "Semaphore", |size| Self(Semaphore::new_in(size)));
+
+impl<W: Backend> LockPeer for ShmSemaphore<W> {
+    #[inline]
+    fn with<R>(&self, section: impl FnOnce() -> R) -> R {
+        self.0.acquire().expect("acquire");
+        let result = section();
+        self.0.release().expect("release");
+        result
+    }
+}
+
+impl<W: Backend> PoolPeer for ShmSemaphore<W> {
+    #[inline]
+    fn with<R>(&self, section: impl FnOnce() -> R) -> R {
+        LockPeer::with(self, section)
+    }
+
+    fn try_take(&self) -> bool {
+        self.0.try_acquire().is_ok()
+    }
+}
+
+impl<W: Backend> Signal for ShmSemaphore<W> {
+    #[inline]
+    fn raise(&self) {
+        self.0.release().expect("release");
+    }
+
+    #[inline]
+    fn await_and_lower(&self) {
+        self.0.acquire().expect("acquire");
+    }
+}
+
+/// `Event`.
+#[derive(Debug)]
+pub struct ShmEvent<W: Backend>(Event<W>);
+peer!(ShmEvent, "Event", |_| Self(Event::new_in()));
+
+impl<W: Backend> Signal for ShmEvent<W> {
+    #[inline]
+    fn raise(&self) {
+        self.0.set();
+    }
+
+    #[inline]
+    fn await_and_lower(&self) {
+        self.0.wait();
+        self.0.clear();
+    }
+}
+
+/// `Condition` with a `Lock`.
+#[derive(Debug)]
+pub struct ShmMonitor<W: Backend> {
+    lock: Lock<W>,
+    changed: Condition<W>,
+}
+peer!(ShmMonitor, "Condition", |_| Self { lock: Lock::new_in(), changed: Condition::new_in() });
+
+impl<W: Backend> MonitorPeer for ShmMonitor<W> {
+    #[inline]
+    fn wait_until(&self, arrive: impl FnOnce(), mut ready: impl FnMut() -> bool, leave: impl FnOnce()) {
+        let mut guard = self.lock.lock().expect("lock");
+        arrive();
+        self.changed.wait_while(&mut guard, |_| !ready()).expect("wait");
+        leave();
+    }
+
+    #[inline]
+    fn broadcast(&self, change: impl FnOnce(), when: Notify) {
+        let guard = self.lock.lock().expect("lock");
+        change();
+        if when == Notify::AfterUnlock {
+            drop(guard);
+            return self.changed.notify_all();
+        }
+        self.changed.notify_all();
+    }
+
+    #[inline]
+    fn exchange(&self, mut ready: impl FnMut() -> bool, change: impl FnOnce()) {
+        let mut guard = self.lock.lock().expect("lock");
+        self.changed.wait_while(&mut guard, |_| !ready()).expect("wait");
+        change();
+        self.changed.notify_one();
+    }
+}
+
+/// `Barrier`.
+#[derive(Debug)]
+pub struct ShmBarrier<W: Backend>(Barrier<W>);
+peer!(ShmBarrier, "Barrier", |size| Self(Barrier::new_in(size)));
+
+impl<W: Backend> BarrierPeer for ShmBarrier<W> {
+    #[inline]
+    fn wait(&self) -> bool {
+        self.0.wait().expect("wait").is_leader()
+    }
+}

@@ -1,0 +1,100 @@
+//! Acquire and release with nobody else about: batches of 20 000 pairs by one pinned process, ns per pair.
+//!
+//! Check: before it is measured, two processes hammer the peer together over a counter that is loaded, then stored.
+//! A peer that excludes nobody loses updates. (The measured pairs have an empty section: a plain store in it would make
+//! the release wait for the store, which is not the peer's cost.)
+
+use super::{Case, Group, Workload};
+use crate::crew::{self, Context, Placement, Team};
+use crate::peers::{LockPeer, PlMutex, PthreadMutex, PthreadRobust, Sem, StdMutex, TwoAtomics};
+use crate::peers::{ShmLock, ShmMutex, ShmRLock, ShmSemaphore};
+use crate::record::{Measure, Params, Sample, Value};
+use shmsync::wait::{Futex, PosixSem};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use zerocopy::FromZeros;
+
+const BATCH: u64 = 20_000;
+const PROOF: u64 = 10_000;
+
+/// See the head of the file.
+pub const WORKLOAD: Workload = Workload {
+    name: "uncontended",
+    about: "acquire and release, one process, nobody else",
+    latency: "one acquire + release, mean of a batch of 20,000",
+    operations: "pairs",
+    measure: Measure::Time,
+    sample_ms: [5, 15],
+    sem_t: Some("sem_t"),
+    pthread: Some("pthread mutex"),
+    groups,
+};
+
+fn groups() -> Vec<Group> {
+    let params = Params(vec![("processes", Value::Number(1))]);
+    let cases = vec![
+        case::<ShmLock<Futex>>(),
+        case::<ShmLock<PosixSem>>(),
+        case::<ShmMutex<Futex>>(),
+        case::<ShmRLock<Futex>>(),
+        case::<ShmSemaphore<Futex>>(),
+        case::<ShmSemaphore<PosixSem>>(),
+        case::<Sem>(),
+        case::<PthreadMutex>(),
+        case::<PthreadRobust>(),
+        case::<StdMutex>(),
+        case::<PlMutex>(),
+        case::<TwoAtomics>(),
+    ];
+    vec![Group { params, cpus: 1, members: 2, cases }]
+}
+
+fn case<P: LockPeer + 'static>() -> Case {
+    Case::new::<P>(sample::<P>)
+}
+
+#[repr(C)]
+#[derive(Debug, FromZeros)]
+struct Data {
+    here: AtomicU64,
+    counter: AtomicU64,
+}
+
+/// One sample.
+///
+/// # Errors
+/// The peer hung, failed or excluded nobody.
+pub fn sample<P: LockPeer>(context: &Context) -> Result<Sample, String> {
+    let Context { clock, .. } = *context;
+    let team = Team { members: 2, size: 1, placement: Placement::Apart };
+    let done = crew::run::<P, Data>(context, team, |seat| {
+        let data = seat.data;
+        data.here.fetch_add(1, Relaxed);
+        while data.here.load(Relaxed) < 2 {
+            std::thread::yield_now();
+        }
+        for _ in 0..PROOF {
+            seat.peer.with(|| data.counter.store(data.counter.load(Relaxed) + 1, Relaxed));
+        }
+        seat.begin();
+        if seat.index > 0 {
+            return;
+        }
+        let mut pairs = 0;
+        while !seat.stopped() {
+            let start = clock.now();
+            for _ in 0..BATCH {
+                seat.peer.with(|| ());
+            }
+            let ticks = clock.since(start);
+            pairs += BATCH;
+            seat.publish(pairs);
+            if seat.measuring() {
+                seat.record(ticks);
+            }
+        }
+    })?;
+    super::contended::check_counter(done.data().counter.load(Relaxed), PROOF * 2)?;
+    let sample = done.sample(1, clock.ns_per_tick() / BATCH as f64);
+    let rate = if sample.is_empty() { 0.0 } else { 1e9 / sample.mean_ns() }; // A batch is long beside a sample.
+    Ok(sample.with_ops_per_s(rate))
+}

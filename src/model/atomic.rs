@@ -1,0 +1,134 @@
+//! loom's atomics, each operation of which can be weakened, rewritten, or be where a thread stops.
+
+use std::panic::Location;
+
+pub use loom::sync::atomic::Ordering;
+
+use super::Rewrite;
+
+/// How an operation at one place in the source is carried out.
+struct Manner {
+    weakened: bool,
+    rewrite: Option<Rewrite>,
+}
+
+/// Counts the caller's operation; `None` if it is not carried out any more.
+#[track_caller]
+fn manner() -> Option<Manner> {
+    let caller = Location::caller();
+    super::step().then(|| Manner { weakened: super::is_weakened(caller), rewrite: super::rewrite_at(caller) })
+}
+
+impl Manner {
+    fn order(&self, ordering: Ordering) -> Ordering {
+        if self.weakened { Ordering::Relaxed } else { ordering }
+    }
+}
+
+/// loom's fence, or none.
+#[track_caller]
+pub fn fence(ordering: Ordering) {
+    if manner().is_some_and(|manner| !manner.weakened) {
+        loom::sync::atomic::fence(ordering);
+    }
+}
+
+macro_rules! atomic {
+    ($name:ident, $int:ident) => {
+        /// loom's, with the operations that this crate uses. One that is not carried out any more succeeds and
+        /// returns zero.
+        #[derive(Debug)]
+        pub struct $name(loom::sync::atomic::$name);
+
+        #[allow(missing_docs, dead_code)]
+        impl $name {
+            pub fn new(value: $int) -> Self {
+                Self(loom::sync::atomic::$name::new(value))
+            }
+
+            #[track_caller]
+            pub fn load(&self, ordering: Ordering) -> $int {
+                manner().map_or(0, |manner| self.0.load(manner.order(ordering)))
+            }
+
+            /// A load that is no operation of the thread: the kernel's.
+            pub(crate) fn peek(&self) -> $int {
+                self.0.load(Ordering::Relaxed)
+            }
+
+            #[track_caller]
+            pub fn store(&self, value: $int, ordering: Ordering) {
+                if let Some(manner) = manner() {
+                    self.0.store(value, manner.order(ordering));
+                }
+            }
+
+            #[track_caller]
+            pub fn compare_exchange(
+                &self,
+                current: $int,
+                new: $int,
+                success: Ordering,
+                failure: Ordering,
+            ) -> Result<$int, $int> {
+                let Some(manner) = manner() else { return Ok(current) };
+                let new = manner.rewrite.map_or(new, |rewrite| rewrite(current as u64, new as u64) as $int);
+                self.0.compare_exchange(current, new, manner.order(success), manner.order(failure))
+            }
+
+            #[track_caller]
+            pub fn compare_exchange_weak(
+                &self,
+                current: $int,
+                new: $int,
+                success: Ordering,
+                failure: Ordering,
+            ) -> Result<$int, $int> {
+                self.compare_exchange(current, new, success, failure)
+            }
+
+            #[track_caller]
+            pub fn swap(&self, value: $int, ordering: Ordering) -> $int {
+                self.update(ordering, |_| value, |word, ordering| word.swap(value, ordering))
+            }
+
+            #[track_caller]
+            pub fn fetch_add(&self, value: $int, ordering: Ordering) -> $int {
+                self.update(ordering, |old| old.wrapping_add(value), |word, ordering| word.fetch_add(value, ordering))
+            }
+
+            #[track_caller]
+            pub fn fetch_sub(&self, value: $int, ordering: Ordering) -> $int {
+                self.update(ordering, |old| old.wrapping_sub(value), |word, ordering| word.fetch_sub(value, ordering))
+            }
+
+            #[track_caller]
+            pub fn fetch_and(&self, value: $int, ordering: Ordering) -> $int {
+                self.update(ordering, |old| old & value, |word, ordering| word.fetch_and(value, ordering))
+            }
+
+            #[track_caller]
+            pub fn fetch_or(&self, value: $int, ordering: Ordering) -> $int {
+                self.update(ordering, |old| old | value, |word, ordering| word.fetch_or(value, ordering))
+            }
+
+            /// loom's own operation, or where it is rewritten a loop that does something else than `change`.
+            #[track_caller]
+            fn update(
+                &self,
+                ordering: Ordering,
+                change: impl Fn($int) -> $int,
+                operate: impl FnOnce(&loom::sync::atomic::$name, Ordering) -> $int,
+            ) -> $int {
+                let Some(manner) = manner() else { return 0 };
+                let ordering = manner.order(ordering);
+                let Some(rewrite) = manner.rewrite else { return operate(&self.0, ordering) };
+                let rewritten = |old| Some(rewrite(old as u64, change(old) as u64) as $int);
+                self.0.fetch_update(ordering, Ordering::Relaxed, rewritten).unwrap_or_else(|old| old)
+            }
+        }
+    };
+}
+
+atomic!(AtomicU32, u32);
+atomic!(AtomicU64, u64);

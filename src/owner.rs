@@ -1,0 +1,270 @@
+//! Who holds a thing: the token that an owned word carries, and the [`Owner`] that callers see.
+//!
+//! | bits of a token | what | why |
+//! |---|---|---|
+//! | 0–29 | thread id, zero for nobody | the low half is a futex word in the kernel's robust-futex format |
+//! | 30 | `OWNER_DIED` | somebody proved that the holder is dead |
+//! | 31 | `WAITERS` | somebody may sleep on the word |
+//! | 32–39 | CPU it last ran on, plus one; zero if unknown | who spins against a holder on its own CPU waits for itself |
+//! | 40–51 | start time of the thread, in clock ticks | a thread id that was reused has another |
+//! | 52–63 | PID and time namespace, zero if unknown | a thread id says nothing elsewhere |
+//!
+//! The whole token goes into the word with the compare-and-swap that takes it (D3): there is no instant at which
+//! something is held by nobody known.
+#![allow(unsafe_code)]
+
+pub(crate) mod liveness;
+
+use std::cell::Cell;
+use std::fmt;
+use std::sync::Once;
+use std::sync::atomic::AtomicU32;
+
+use crate::atomic::thread_local;
+use crate::sys;
+use liveness::Liveness;
+
+const TID_MASK: u64 = 0x3fff_ffff;
+const OWNER_DIED: u64 = 1 << 30;
+const WAITERS: u64 = 1 << 31;
+const CPU_SHIFT: u32 = 32;
+const CPU_MASK: u64 = 0xff << CPU_SHIFT;
+const START_SHIFT: u32 = 40;
+const NAMESPACE_SHIFT: u32 = 52;
+/// Start time and namespace each fill this many bits.
+const FIELD: u64 = 0xfff;
+
+/// What an owned word holds: a thread and where it ran, with the two flags that belong to the word.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Token(pub(crate) u64);
+
+impl Token {
+    /// The word of something that nobody holds.
+    pub(crate) const FREE: Self = Self(0);
+    /// Held by nobody in particular, who never dies: no kernel hands out thread ids beyond 2²².
+    pub(crate) const NOBODY: Self = Self(TID_MASK);
+
+    /// The calling thread's, flags unset.
+    #[inline]
+    pub(crate) fn mine() -> Self {
+        ME.with(|me| {
+            let id = me.id.get();
+            if id == 0 {
+                return Self::make_mine();
+            }
+            // SAFETY: the cell is this thread's rseq area or a static; the first lives as long as the thread.
+            let cpu = unsafe { (*me.cpu.get()).load(std::sync::atomic::Ordering::Relaxed) };
+            Self(id | (u64::from(cpu.wrapping_add(1)) << CPU_SHIFT) & CPU_MASK)
+        })
+    }
+
+    #[cold]
+    fn make_mine() -> Self {
+        static FORGET_IN_CHILDREN: Once = Once::new();
+        // A child is somebody else. It inherits its parent's cells, so they are emptied before it runs on. (glibc's
+        // `_Fork` and a raw clone(2) skip this, as they skip every pthread_atfork handler.)
+        FORGET_IN_CHILDREN.call_once(|| sys::thread::on_fork_in_child(forget_me));
+        let namespace = sys::proc::namespace().map_or(0, fold_namespace);
+        let start = sys::proc::own_task().map_or(0, |task| task.start & FIELD);
+        let id = u64::from(sys::thread::tid()) & TID_MASK | start << START_SHIFT | namespace << NAMESPACE_SHIFT;
+        ME.with(|me| {
+            me.cpu.set(sys::thread::cpu_cell());
+            me.id.set(id);
+        });
+        Self::mine()
+    }
+
+    #[inline]
+    pub(crate) fn is_free(self) -> bool {
+        self.0 & (TID_MASK | OWNER_DIED) == 0
+    }
+
+    #[inline]
+    pub(crate) fn has_waiters(self) -> bool {
+        self.0 & WAITERS != 0
+    }
+
+    #[inline]
+    pub(crate) fn with_waiters(self) -> Self {
+        Self(self.0 | WAITERS)
+    }
+
+    /// This token, with the waiters that `word` had.
+    pub(crate) fn with_waiters_of(self, word: Self) -> Self {
+        Self(self.0 | word.0 & WAITERS)
+    }
+
+    pub(crate) fn is_marked_dead(self) -> bool {
+        self.0 & OWNER_DIED != 0
+    }
+
+    pub(crate) fn marked_dead(self) -> Self {
+        Self(self.0 | OWNER_DIED)
+    }
+
+    /// Whether both name the same thread, wherever it ran and whatever the flags say.
+    #[inline]
+    pub(crate) fn same_thread(self, other: Self) -> bool {
+        (self.0 ^ other.0) & !(CPU_MASK | WAITERS | OWNER_DIED) == 0
+    }
+
+    /// The half that the futex compares.
+    pub(crate) fn low(self) -> u32 {
+        self.0 as u32
+    }
+
+    /// The CPU where the holder took it, if known.
+    #[inline]
+    pub(crate) fn cpu(self) -> Cpu {
+        Cpu((self.0 >> CPU_SHIFT) as u8)
+    }
+
+    /// The thread alone, as callers see it; `None` for a free word and for nobody in particular.
+    pub(crate) fn owner(self) -> Option<Owner> {
+        match self.0 & TID_MASK {
+            0 | TID_MASK => None,
+            _ => Some(self.dead_owner()),
+        }
+    }
+
+    /// The thread alone, be its number one that no thread can have: who scribbles `OWNER_DIED` names anybody.
+    pub(crate) fn dead_owner(self) -> Owner {
+        Owner(Self(self.0 & !(CPU_MASK | WAITERS | OWNER_DIED)))
+    }
+
+    fn tid(self) -> u32 {
+        (self.0 & TID_MASK) as u32
+    }
+
+    /// Start time modulo 2¹² ticks: 41 seconds where a tick is 10 ms. A reused id passes for its predecessor with a
+    /// chance of 1 : 4096, and that error is the harmless one.
+    fn start(self) -> u64 {
+        self.0 >> START_SHIFT & FIELD
+    }
+
+    fn namespace(self) -> u64 {
+        self.0 >> NAMESPACE_SHIFT & FIELD
+    }
+}
+
+/// The number of a CPU in eight bits, or unknown.
+///
+/// Two CPUs 256 apart look the same; the error costs one needless yield.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Cpu(pub(crate) u8);
+
+impl Cpu {
+    pub(crate) const UNKNOWN: Self = Self(0);
+
+    /// Where the caller runs at the moment.
+    #[inline]
+    pub(crate) fn mine() -> Self {
+        Token::mine().cpu()
+    }
+
+    pub(crate) fn is_known(self) -> bool {
+        self != Self::UNKNOWN
+    }
+}
+
+/// Consecutive inode numbers, which is what namespaces made one after another get, never fold to the same value
+/// unless they are 4095 apart; zero is kept for "unknown".
+fn fold_namespace((pids, time): (u64, u64)) -> u64 {
+    // Any odd factor keeps the time namespace's number from cancelling against the PID namespace's beside it.
+    1 + pids.wrapping_add(time.wrapping_mul(31)) % FIELD
+}
+
+/// What a thread remembers of itself: reading it anew would cost a system call or ten.
+struct Me {
+    /// Its token without flags and CPU; zero until asked for, and again in a forked child.
+    id: Cell<u64>,
+    cpu: Cell<*const AtomicU32>,
+}
+
+thread_local! {
+    // Constant and without destructor: no lazy initialisation on the fast path, and usable while a thread ends.
+    static ME: Me = const { Me { id: Cell::new(0), cpu: Cell::new(sys::thread::NO_CPU_CELL) } };
+}
+
+extern "C" fn forget_me() {
+    ME.with(|me| me.id.set(0));
+}
+
+/// A thread that holds, or held, something.
+///
+/// It stays meaningful after the thread ended: a later thread with the same id is somebody else.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Owner(Token);
+
+impl Owner {
+    /// The thread id, as its own PID namespace counts. For a process's first thread it is the process id.
+    #[must_use]
+    pub fn tid(&self) -> u32 {
+        self.0.tid()
+    }
+
+    /// Whether the thread still runs, as far as can be told: `false` is proven, and any doubt counts as alive.
+    ///
+    /// Dead is a thread of the caller's own PID namespace whose id no longer exists, or is a zombie's, or belongs to a
+    /// thread that started at another time. In another namespace, or where `/proc` cannot be read, it is alive.
+    #[must_use]
+    pub fn is_alive(&self) -> bool {
+        liveness::of(self.0) != Liveness::Dead
+    }
+
+    pub(crate) fn token(self) -> Token {
+        self.0
+    }
+}
+
+impl fmt::Display for Owner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "tid {}", self.tid())
+    }
+}
+
+impl fmt::Debug for Owner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Owner({self})")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_threads_token_is_stable_but_for_the_cpu_and_differs_from_anothers() {
+        let mine = Token::mine();
+        assert!(mine.same_thread(Token::mine()));
+        assert!(!mine.is_free() && !mine.has_waiters() && !mine.is_marked_dead());
+        assert_eq!(mine.tid(), sys::thread::tid());
+        let theirs = std::thread::spawn(Token::mine).join().unwrap();
+        assert!(!mine.same_thread(theirs));
+    }
+
+    #[test]
+    fn flags_and_cpu_do_not_change_the_owner() {
+        let mine = Token::mine();
+        let marked = Token((mine.with_waiters().marked_dead().0 & !CPU_MASK) | 7 << CPU_SHIFT);
+        assert!(marked.same_thread(mine));
+        assert_eq!(marked.owner(), mine.owner());
+        assert_eq!(marked.cpu(), Cpu(7));
+    }
+
+    #[test]
+    fn nobody_is_held_but_has_no_name() {
+        assert!(!Token::NOBODY.is_free());
+        assert_eq!(Token::NOBODY.owner(), None);
+        assert_eq!(Token::FREE.owner(), None);
+    }
+
+    #[test]
+    fn neighbouring_namespaces_never_fold_together() {
+        let host = 0xefff_fffc;
+        for step in 1..4095 {
+            assert_ne!(fold_namespace((host, 0)), fold_namespace((host + step, 0)));
+        }
+        assert_ne!(fold_namespace((0, 0)), 0);
+    }
+}

@@ -1,0 +1,214 @@
+//! The first 128 bytes of a region, and the questions they must answer before anybody maps the rest.
+//!
+//! | bytes   | field            | a region of this crate has |
+//! |---------|------------------|----------------------------|
+//! | 0–7     | `magic`          | `shmsync` and a NUL |
+//! | 8–11    | `byte_order`     | `0x01020304`, in the order of the machine that made it |
+//! | 12–15   | `version`        | 1: the version of this table |
+//! | 16–19   | `header_size`    | 128 |
+//! | 20–23   | `pointer_width`  | 32 or 64: `usize` may be part of the payload |
+//! | 24–31   | `total_size`     | header, gap and payload; the file is never shorter |
+//! | 32–39   | `payload_offset` | the end of the header, rounded up to the payload's alignment |
+//! | 40–47   | `payload_size`   | `size_of::<T>()` |
+//! | 48–55   | `payload_align`  | `align_of::<T>()` |
+//! | 56–63   | `stamp`          | see `layout` |
+//! | 64–79   | `boot_id`        | in which boot of which machine it was made; zeros if unknown |
+//! | 80–127  | `reserved`       | zeros; not looked at |
+//!
+//! It is written before the region is published and never changes. Yet whoever may write the file may scribble over
+//! it at any time, so it is read once, into a copy, by `read` and not through the mapping. And it is believed in nothing:
+//! each field is compared with what `T` asks for, and the addresses come from `T` alone.
+
+use std::fs::{File, FileType};
+use std::io;
+use std::os::unix::fs::{FileExt, FileTypeExt};
+
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+use super::layout::Layout;
+use super::place::Place;
+use crate::error::{Error, ErrorKind};
+use crate::sys::file;
+
+const MAGIC: [u8; 8] = *b"shmsync\0";
+const BYTE_ORDER: u32 = 0x0102_0304;
+const VERSION: u32 = 1;
+
+#[derive(Debug, Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub(super) struct Header {
+    magic: [u8; 8],
+    byte_order: u32,
+    version: u32,
+    header_size: u32,
+    pointer_width: u32,
+    total_size: u64,
+    payload_offset: u64,
+    payload_size: u64,
+    payload_align: u64,
+    stamp: u64,
+    boot_id: [u8; 16],
+    reserved: [u8; 48],
+}
+
+const SIZE: usize = size_of::<Header>();
+const _: () = assert!(SIZE == 128);
+
+impl Header {
+    fn expected(layout: &Layout) -> Self {
+        Self {
+            magic: MAGIC,
+            byte_order: BYTE_ORDER,
+            version: VERSION,
+            header_size: SIZE as u32,
+            pointer_width: usize::BITS,
+            total_size: layout.total as u64,
+            payload_offset: layout.offset as u64,
+            payload_size: layout.size as u64,
+            payload_align: layout.align as u64,
+            stamp: layout.stamp,
+            boot_id: [0; 16],
+            reserved: [0; 48],
+        }
+    }
+
+    /// Writes the header of a new region, which is not published yet.
+    pub(super) fn write(file: &File, layout: &Layout) -> io::Result<()> {
+        let header = Self { boot_id: file::boot_id(), ..Self::expected(layout) };
+        file.write_all_at(header.as_bytes(), 0)
+    }
+
+    /// Whether the file is a region for this layout, and long enough to be mapped as one.
+    pub(super) fn check(file: &File, layout: &Layout, place: &Place) -> Result<(), Error> {
+        let cannot_read = |e| Error::os(format!("cannot read {place}"), e);
+        let about = file.metadata().map_err(cannot_read)?;
+        if !about.is_file() {
+            return not_a_region(place, &format!("it is {}", kind_of(about.file_type())));
+        }
+        let length = about.len();
+        if length == 0 {
+            return not_a_region(place, "the file is empty");
+        }
+        let mut bytes = [0; SIZE];
+        let read = read_up_to(file, &mut bytes).map_err(cannot_read)?;
+        if bytes[..read.min(MAGIC.len())] != MAGIC[..read.min(MAGIC.len())] {
+            return not_a_region(place, "it does not begin with the mark of one");
+        }
+        if read < SIZE {
+            let message = format!("{place} is cut off: the header is {SIZE} bytes long, the file {length}");
+            return Err(Error::new(ErrorKind::Truncated, message));
+        }
+        let header: Self = zerocopy::transmute!(bytes);
+        header.compare(&Self::expected(layout), place)?;
+        if length < header.total_size {
+            let message =
+                format!("{place} is cut off: its header says {} bytes, the file has {length}", header.total_size);
+            return Err(Error::new(ErrorKind::Truncated, message));
+        }
+        Ok(())
+    }
+
+    /// Compares field by field, in an order in which each is meaningful only if those before it agree.
+    fn compare(&self, expected: &Self, place: &Place) -> Result<(), Error> {
+        let hex = |n: u64| format!("{n:#x}");
+        let decimal = |n: u64| n.to_string();
+        type Row<'a> = (&'a str, u64, u64, &'a dyn Fn(u64) -> String);
+        let rows: [Row<'_>; 9] = [
+            ("byte order", self.byte_order.into(), expected.byte_order.into(), &hex),
+            ("format version", self.version.into(), expected.version.into(), &decimal),
+            ("header size", self.header_size.into(), expected.header_size.into(), &decimal),
+            ("pointer width", self.pointer_width.into(), expected.pointer_width.into(), &decimal),
+            ("payload size", self.payload_size, expected.payload_size, &decimal),
+            ("payload alignment", self.payload_align, expected.payload_align, &decimal),
+            ("payload offset", self.payload_offset, expected.payload_offset, &decimal),
+            ("total size", self.total_size, expected.total_size, &decimal),
+            ("layout stamp", self.stamp, expected.stamp, &hex),
+        ];
+        match rows.iter().find(|(_, found, expected, _)| found != expected) {
+            None => Ok(()),
+            Some((what, found, expected, show)) => {
+                let (found, expected) = (show(*found), show(*expected));
+                let message =
+                    format!("{place} was made for another layout: its {what} is {found}, expected {expected}");
+                Err(Error::new(ErrorKind::LayoutMismatch, message))
+            }
+        }
+    }
+}
+
+fn not_a_region(place: &Place, why: &str) -> Result<(), Error> {
+    Err(Error::new(ErrorKind::NotARegion, format!("{place} is not a region of shmsync: {why}")))
+}
+
+/// What a file is that is not a regular one.
+pub(super) fn kind_of(kind: FileType) -> &'static str {
+    match kind {
+        _ if kind.is_symlink() => "a symbolic link",
+        _ if kind.is_dir() => "a directory",
+        _ if kind.is_fifo() => "a fifo",
+        _ if kind.is_socket() => "a socket",
+        _ if kind.is_block_device() || kind.is_char_device() => "a device",
+        _ => "no regular file",
+    }
+}
+
+/// Reads until the buffer is full or the file ends.
+fn read_up_to(file: &File, bytes: &mut [u8]) -> io::Result<usize> {
+    let mut read = 0;
+    while read < bytes.len() {
+        match file.read_at(&mut bytes[read..], read as u64) {
+            Ok(0) => break,
+            Ok(n) => read += n,
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(read)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::mem::offset_of;
+
+    /// The table at the head of this file.
+    #[test]
+    fn the_bytes_are_where_they_are_promised() {
+        let found = [
+            offset_of!(Header, byte_order),
+            offset_of!(Header, version),
+            offset_of!(Header, header_size),
+            offset_of!(Header, pointer_width),
+            offset_of!(Header, total_size),
+            offset_of!(Header, payload_offset),
+            offset_of!(Header, payload_size),
+            offset_of!(Header, payload_align),
+            offset_of!(Header, stamp),
+            offset_of!(Header, boot_id),
+            offset_of!(Header, reserved),
+        ];
+        assert_eq!(found, [8, 12, 16, 20, 24, 32, 40, 48, 56, 64, 80]);
+    }
+
+    /// Whatever a file holds, the check ends with a verdict; and only the right bytes pass.
+    #[test]
+    fn every_single_wrong_byte_before_the_boot_id_is_refused() {
+        let layout = Layout::of::<u64>(0).unwrap();
+        let file = file::anonymous().unwrap();
+        file.set_len(layout.total as u64).unwrap();
+        Header::write(&file, &layout).unwrap();
+        Header::check(&file, &layout, &Place::Anonymous).unwrap();
+        let mut bytes = [0; SIZE];
+        file.read_exact_at(&mut bytes, 0).unwrap();
+        for at in 0..64 {
+            for bit in 0..8 {
+                let wrong = [bytes[at] ^ 1 << bit];
+                file.write_all_at(&wrong, at as u64).unwrap();
+                let kind = Header::check(&file, &layout, &Place::Anonymous).unwrap_err().kind();
+                assert_eq!(kind, if at < 8 { ErrorKind::NotARegion } else { ErrorKind::LayoutMismatch }, "byte {at}");
+            }
+            file.write_all_at(&bytes[at..=at], at as u64).unwrap();
+        }
+        Header::check(&file, &layout, &Place::Anonymous).unwrap();
+    }
+}

@@ -1,0 +1,26 @@
+//! Regions: memory that several processes map, made and opened so that nobody ever sees half of one.
+//!
+//! | file      | its one idea |
+//! |-----------|--------------|
+//! | `shared`  | [`Shared<T>`]: a `T` in a region, and every way to come by one |
+//! | `options` | [`Options`]: the same ways with a mode or a stamp of the user's own |
+//! | `handle`  | [`Handle`]: a region without a name, given to a child process |
+//! | `region`  | the bytes without their type: made whole, published, opened, mapped |
+//! | `header`  | the first 128 bytes, and the questions they must answer before anybody maps the rest |
+//! | `layout`  | where a `T` lies in its region, and the stamp that says so |
+//! | `place`   | what regions are called, and which names are none |
+//!
+//! Each names only those below it. The calls to the operating system are in `sys::file`.
+
+mod handle;
+mod header;
+mod layout;
+mod options;
+mod place;
+mod region;
+mod shared;
+
+pub use handle::Handle;
+pub use options::Options;
+pub use place::unlink;
+pub use shared::Shared;

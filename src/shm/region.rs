@@ -1,0 +1,180 @@
+//! The bytes without their type: made where nobody can see them, published whole, opened, mapped.
+//!
+//! What holds for every [`Region`], and whoever reads its payload relies on:
+//!
+//! 1. the mapping is readable, writable, shared, and at least `layout.total` bytes long;
+//! 2. the payload lies within it, aligned as its layout asks, behind the header;
+//! 3. it stays mapped, at the same address, as long as the `Region` lives;
+//! 4. the file was no shorter than the mapping when it was mapped, and if it is anonymous never will be;
+//! 5. all of it was zero, or written by whoever made it, before anybody else could see it.
+#![allow(unsafe_code)]
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use memmap2::{MmapOptions, MmapRaw};
+
+use super::handle::Descriptor;
+use super::header::{Header, kind_of};
+use super::layout::Layout;
+use super::place::Place;
+use crate::error::{Error, ErrorKind};
+use crate::sys::file::{self, Draft};
+
+pub(super) struct Region {
+    map: MmapRaw,
+    descriptor: Arc<Descriptor>,
+    place: Place,
+}
+
+impl Region {
+    /// A region without a name, which only this process and those that it hands it to can reach.
+    ///
+    /// Here and below `fill` may write the payload, or leave it zero.
+    pub(super) fn anonymous(layout: &Layout, fill: impl FnOnce(Vacant<'_>)) -> Result<Self, Error> {
+        let place = Place::Anonymous;
+        let file = file::anonymous().map_err(|e| Error::os(format!("cannot make {place}"), e))?;
+        let region = Self::make(file, place, layout, fill)?;
+        file::seal_size(region.descriptor.file())
+            .map_err(|e| Error::os(format!("cannot seal the size of {}", region.place), e))?;
+        Ok(region)
+    }
+
+    /// A new region under a name that must be free.
+    pub(super) fn create(
+        place: Place,
+        layout: &Layout,
+        mode: u32,
+        fill: impl FnOnce(Vacant<'_>),
+    ) -> Result<Self, Error> {
+        let path = path_of(&place)?;
+        let (draft, region) = Self::draft(&path, place, layout, mode, fill)?;
+        region.publish(&draft, &path)?;
+        Ok(region)
+    }
+
+    /// A region that exists.
+    pub(super) fn open(place: Place, layout: &Layout) -> Result<Self, Error> {
+        let path = path_of(&place)?;
+        let file = file::open(&path).map_err(|e| match path.symlink_metadata() {
+            // For these the kernel's own words are "too many levels of symbolic links" and the like.
+            Ok(about) if !about.is_file() => {
+                Error::os(format!("cannot open {place}, which is {}", kind_of(about.file_type())), e)
+            }
+            _ => Error::os(format!("cannot open {place}"), e),
+        })?;
+        Self::attach(file, place, layout)
+    }
+
+    /// Whichever is possible. Of several processes that find nothing, each drafts a region and one publishes its own;
+    /// the others drop theirs and open that one.
+    pub(super) fn open_or_create(
+        place: Place,
+        layout: &Layout,
+        mode: u32,
+        fill: impl FnOnce(Vacant<'_>),
+    ) -> Result<Self, Error> {
+        let path = path_of(&place)?;
+        let open = || match Self::open(place.clone(), layout) {
+            Err(e) if e.kind() == ErrorKind::NotFound => None,
+            done => Some(done),
+        };
+        if let Some(done) = open() {
+            return done;
+        }
+        let (draft, region) = match Self::draft(&path, place.clone(), layout, mode, fill) {
+            // Perhaps it is the winner's region, or another loser's draft, for which there was no room beside it.
+            Err(e) if e.kind() == ErrorKind::NoSpace => return open().unwrap_or(Err(e)),
+            draft => draft?,
+        };
+        loop {
+            match region.publish(&draft, &path) {
+                Err(e) if e.kind() == ErrorKind::AlreadyExists => {}
+                done => return done.map(|()| region),
+            }
+            // It exists. If it has been unlinked by the time it is opened, the draft has another chance.
+            if let Some(done) = open() {
+                return done;
+            }
+        }
+    }
+
+    /// Maps a file that claims to be a region.
+    pub(super) fn attach(file: File, place: Place, layout: &Layout) -> Result<Self, Error> {
+        Header::check(&file, layout, &place)?;
+        Self::map(file, place, layout)
+    }
+
+    /// The address of the payload (invariants 1 to 3).
+    pub(super) fn payload(&self, offset: usize) -> *mut u8 {
+        self.map.as_mut_ptr().wrapping_add(offset)
+    }
+
+    pub(super) fn descriptor(&self) -> &Arc<Descriptor> {
+        &self.descriptor
+    }
+
+    pub(super) fn place(&self) -> &Place {
+        &self.place
+    }
+
+    /// A whole region that has no name yet.
+    fn draft(
+        path: &Path,
+        place: Place,
+        layout: &Layout,
+        mode: u32,
+        fill: impl FnOnce(Vacant<'_>),
+    ) -> Result<(Draft, Self), Error> {
+        let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let (file, draft) = Draft::new(directory, mode).map_err(|e| {
+            Error::os(format!("cannot make {place}: no file can be made in {}", directory.display()), e)
+        })?;
+        Ok((draft, Self::make(file, place, layout, fill)?))
+    }
+
+    fn publish(&self, draft: &Draft, path: &Path) -> Result<(), Error> {
+        draft
+            .publish(self.descriptor.file(), path)
+            .map_err(|e| Error::os(format!("cannot give {} its name", self.place), e))
+    }
+
+    /// Turns a fresh file that nobody else has into a region.
+    fn make(file: File, place: Place, layout: &Layout, fill: impl FnOnce(Vacant<'_>)) -> Result<Self, Error> {
+        file::reserve(&file, layout.total as u64)
+            .map_err(|e| Error::os(format!("cannot reserve {} bytes for {place}", layout.total), e))?;
+        Header::write(&file, layout).map_err(|e| Error::os(format!("cannot write the header of {place}"), e))?;
+        let region = Self::map(file, place, layout)?;
+        fill(Vacant { region: &region, layout });
+        Ok(region)
+    }
+
+    fn map(file: File, place: Place, layout: &Layout) -> Result<Self, Error> {
+        let cannot_map = |e| Error::os(format!("cannot map {} bytes of {place}", layout.total), e);
+        let map = MmapOptions::new().len(layout.total).map_raw(&file).map_err(cannot_map)?;
+        let descriptor = Descriptor::new(file).map_err(cannot_map)?;
+        Ok(Self { map, descriptor: Arc::new(descriptor), place })
+    }
+}
+
+/// The payload of a region that nobody else can see yet, still zero.
+pub(super) struct Vacant<'a> {
+    region: &'a Region,
+    layout: &'a Layout,
+}
+
+impl Vacant<'_> {
+    /// Moves the first value in.
+    pub(super) fn put<T>(self, value: T) {
+        let payload = self.region.payload(self.layout.offset).cast::<T>();
+        assert!(size_of::<T>() == self.layout.size && payload.is_aligned(), "the layout is that of another type");
+        // SAFETY: by invariants 1 and 2 there are `layout.size` writable bytes, which is the size of T as just
+        // checked; and nobody else has them.
+        unsafe { payload.write(value) };
+    }
+}
+
+fn path_of(place: &Place) -> Result<PathBuf, Error> {
+    place.path().ok_or_else(|| Error::new(ErrorKind::InvalidName, format!("{place} has no name")))
+}

@@ -1,0 +1,454 @@
+//! A condition variable in one 64-bit word: who waits, and how many of them are told to go on.
+//!
+//! | bits | what |
+//! |---|---|
+//! | 0–7 | CPU of the last notifier, plus one |
+//! | 8 | `SLEEPERS`: somebody may sleep on the low half |
+//! | 9–23 | number of notifications, modulo 2¹⁵ |
+//! | 24–31 | CPU of the last to register, plus one |
+//! | 32–43 | signals: notifications for one that no waiter has taken yet |
+//! | 44–55 | waiters of this generation, those included that a signal is meant for; never fewer than signals |
+//! | 56–63 | generation, modulo 2⁸ |
+//!
+//! | who | does | to the word |
+//! |---|---|---|
+//! | a waiter, lock in hand | registers | waiters + 1, its CPU; remembers the generation and the number of notifications |
+//! | a notifier of some | signals | signals + n, notifications + 1 |
+//! | a notifier of all | ends the generation | generation + 1, waiters = signals = 0, notifications + 1, no `SLEEPERS` |
+//! | a waiter that sees a signal younger than itself | takes it | waiters − 1, signals − 1 |
+//! | a waiter of an earlier generation | goes on | nothing |
+//! | a waiter that gives up | deregisters | waiters − 1 |
+//!
+//! Why not simply a number that every notification changes, as std has it? Because every sleep here ends with its
+//! slice, and then the sleeper must know whether it was meant: with the number alone, a `notify_one` would release
+//! everybody within 100 ms. Signals are counted, so exactly n go on (Zig's `Condition.FutexImpl` counts likewise), and
+//! a signal whose waiter was killed before it acted stays in the word for another: it is not lost.
+//!
+//! A signal is only for waiters that registered before it, hence the remembered number. Signals for the killed are
+//! found out: one that is older than a waiter, and still there after that waiter's first slice, has no taker; then that
+//! waiter starts a new generation, in which everybody else goes on for no reason. So a killed waiter costs a needless
+//! wake-up, once. Being woken for no reason is what a condition's waiters must expect anyway.
+//!
+//! A waiter that slept through exactly 256 generations would take the present one for its own; so one that missed 255
+//! notifications goes on in any case.
+
+use std::fmt;
+use std::time::Duration;
+
+use super::guard::Guard;
+use crate::atomic::{AtomicU64, Ordering, constructor, fresh};
+use crate::error::AcquireError;
+use crate::owner::Cpu;
+use crate::time::{Deadline, Patience};
+use crate::wait::sleep::{Sleeper, Slept};
+use crate::wait::spin::Spin;
+use crate::wait::{Platform, Wait, Word};
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct State(u64);
+
+/// What a waiter remembers of the state it registered in.
+#[derive(Clone, Copy)]
+struct Ticket {
+    generation: u64,
+    notifications: u64,
+    /// Where the one who is going to notify was last seen, if it was.
+    partner: Cpu,
+}
+
+impl Ticket {
+    /// The ticket of a waiter that found the state `before` and made `registered` of it.
+    ///
+    /// Who notified last may be the waiter itself, as when two take turns. Then the partner is the one who waited last.
+    fn new(before: State, registered: State) -> Self {
+        let notifier = before.notifier_cpu();
+        let partner = if notifier == registered.waiter_cpu() { before.waiter_cpu() } else { notifier };
+        Self { generation: registered.generation(), notifications: registered.notifications(), partner }
+    }
+}
+
+/// What a state means for the holder of a ticket.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Meaning {
+    Wait,
+    /// A signal is there that it may take.
+    Signalled,
+    /// Its generation is over.
+    Released,
+}
+
+impl State {
+    const SLEEPERS: u64 = 1 << 8;
+    const NOTIFICATIONS_SHIFT: u32 = 9;
+    const NOTIFICATIONS: u64 = (1 << 15) - 1;
+    const WAITER_CPU_SHIFT: u32 = 24;
+    const SIGNALS_SHIFT: u32 = 32;
+    const WAITERS_SHIFT: u32 = 44;
+    const GENERATION_SHIFT: u32 = 56;
+    /// Waiters and signals each fill 12 bits.
+    const MOST: u64 = 0xfff;
+
+    fn notifications(self) -> u64 {
+        self.0 >> Self::NOTIFICATIONS_SHIFT & Self::NOTIFICATIONS
+    }
+
+    fn signals(self) -> u64 {
+        self.0 >> Self::SIGNALS_SHIFT & Self::MOST
+    }
+
+    fn waiters(self) -> u64 {
+        self.0 >> Self::WAITERS_SHIFT & Self::MOST
+    }
+
+    fn generation(self) -> u64 {
+        self.0 >> Self::GENERATION_SHIFT
+    }
+
+    fn has_sleepers(self) -> bool {
+        self.0 & Self::SLEEPERS != 0
+    }
+
+    fn with_sleepers(self) -> Self {
+        Self(self.0 | Self::SLEEPERS)
+    }
+
+    fn notifier_cpu(self) -> Cpu {
+        Cpu(self.0 as u8)
+    }
+
+    fn low(self) -> u32 {
+        self.0 as u32
+    }
+
+    /// The CPU of whoever registered last.
+    fn waiter_cpu(self) -> Cpu {
+        Cpu((self.0 >> Self::WAITER_CPU_SHIFT) as u8)
+    }
+
+    /// One waiter more, on this CPU; `None` when they cannot be counted any more.
+    fn registered(self) -> Option<Self> {
+        let word = self.0 & !(0xff << Self::WAITER_CPU_SHIFT) | u64::from(Cpu::mine().0) << Self::WAITER_CPU_SHIFT;
+        (self.waiters() < Self::MOST).then_some(Self(word + (1 << Self::WAITERS_SHIFT)))
+    }
+
+    /// One waiter less, and its signal if it takes one. Scribbled counts do not go below zero.
+    fn left(self, signals: u64) -> Self {
+        let signals = signals.min(self.signals());
+        let waiters = self.waiters().min(1);
+        Self(self.0 - (signals << Self::SIGNALS_SHIFT) - (waiters << Self::WAITERS_SHIFT))
+    }
+
+    /// The low half, awake, after one more notification by this CPU.
+    fn notified(self) -> u64 {
+        let notifications = self.notifications().wrapping_add(1) & Self::NOTIFICATIONS;
+        let waiter_cpu = self.0 & 0xff << Self::WAITER_CPU_SHIFT;
+        waiter_cpu | notifications << Self::NOTIFICATIONS_SHIFT | u64::from(Cpu::mine().0)
+    }
+
+    /// After a notification of `n` waiters, fewer than there are.
+    fn signalled(self, n: u64) -> Self {
+        let counts = self.0 >> Self::SIGNALS_SHIFT << Self::SIGNALS_SHIFT;
+        Self((counts + (n << Self::SIGNALS_SHIFT)) | self.notified() | self.0 & Self::SLEEPERS)
+    }
+
+    /// After a notification of all, with `waiters` in the new generation.
+    fn released(self, waiters: u64) -> Self {
+        let generation = self.generation().wrapping_add(1) << Self::GENERATION_SHIFT;
+        Self(generation | waiters << Self::WAITERS_SHIFT | self.notified())
+    }
+
+    fn meaning(self, ticket: Ticket) -> Meaning {
+        let since = self.notifications().wrapping_sub(ticket.notifications) & Self::NOTIFICATIONS;
+        if self.generation() != ticket.generation || since >= 255 {
+            Meaning::Released
+        } else if since > 0 && self.signals() > 0 {
+            Meaning::Signalled
+        } else {
+            Meaning::Wait
+        }
+    }
+}
+
+/// A condition variable between processes: Python's `multiprocessing.Condition` in eight bytes.
+///
+/// It waits with the guard of any lock of this crate; an [`RLock`](crate::RLock) is released however deep it is
+/// nested, and comes back as deep. All-zero bytes are a fresh one. Notifications wake those who wait at that moment
+/// and are not remembered. As with every condition variable a wait may return for no reason, here only after a
+/// process was killed while it waited or when more than 4095 wait at once: check in a loop, or use
+/// [`wait_while`](Self::wait_while).
+///
+/// Notify with the lock held, or after releasing it; the second saves the woken a wait for the lock.
+///
+/// # Errors of the waiting verbs
+/// The lock is held again at the end of a wait, timed out or not, unless acquiring it failed with
+/// [`OwnerDied`](AcquireError::OwnerDied): then a [`LockGuard`](crate::LockGuard) or
+/// [`RLockGuard`](crate::RLockGuard) holds nothing until it `recover`s. A [`MutexGuard`](crate::MutexGuard) holds the
+/// mutex even then; the error says that the data may be torn, until `clear_poison`.
+///
+/// # Example
+/// ```
+/// use shmsync::{Condition, Mutex};
+///
+/// let (queue, not_empty) = (Mutex::new(Vec::new()), Condition::new());
+/// std::thread::scope(|scope| {
+///     scope.spawn(|| {
+///         queue.lock().unwrap().push(7);
+///         not_empty.notify_one();
+///     });
+///     let mut items = queue.lock().unwrap();
+///     not_empty.wait_while(&mut items, |items| items.is_empty())?;
+///     assert_eq!(items.pop(), Some(7));
+///     Ok::<(), shmsync::AcquireError>(())
+/// })?;
+/// # Ok::<(), shmsync::AcquireError>(())
+/// ```
+#[cfg_attr(not(loom), derive(zerocopy::FromBytes))]
+#[repr(C)]
+pub struct Condition<W: Wait = Platform> {
+    word: AtomicU64,
+    wait: W,
+}
+
+impl Condition {
+    constructor! {
+        /// A condition that nobody waits for.
+        #[must_use]
+        pub fn new() -> Self {
+            Self::new_in()
+        }
+    }
+}
+
+impl<W: Wait> Condition<W> {
+    constructor! {
+        /// A condition that nobody waits for, on the backend `W`.
+        #[must_use]
+        pub fn new_in() -> Self {
+            Self { word: AtomicU64::new(0), wait: fresh!(W) }
+        }
+    }
+
+    /// Releases the lock, waits to be notified, and acquires the lock again.
+    ///
+    /// What the notifier did before its `notify` happens before this returns.
+    ///
+    /// # Errors
+    /// As the type's introduction says.
+    pub fn wait<G: Guard>(&self, guard: &mut G) -> Result<(), AcquireError> {
+        self.wait_with(guard, Patience::FOREVER).map(drop)
+    }
+
+    /// Waits to be notified, for at most `timeout` of monotonic time; `false` if that ran out.
+    ///
+    /// The time to acquire the lock again comes on top.
+    ///
+    /// # Errors
+    /// As the type's introduction says.
+    pub fn wait_timeout<G: Guard>(&self, guard: &mut G, timeout: Duration) -> Result<bool, AcquireError> {
+        self.wait_with(guard, Patience::until(Deadline::after(timeout)))
+    }
+
+    /// Waits like `wait_timeout`, or for ever with `None`, or until a signal handler has run during the sleep.
+    ///
+    /// # Errors
+    /// `Interrupted`, with the lock held; otherwise as the type's introduction says.
+    pub fn wait_interruptible<G: Guard>(&self, guard: &mut G, timeout: Option<Duration>) -> Result<bool, AcquireError> {
+        self.wait_with(guard, Patience::interruptible(timeout))
+    }
+
+    /// Waits for as long as `condition` holds for the guarded data.
+    ///
+    /// # Errors
+    /// As the type's introduction says.
+    pub fn wait_while<G: Guard>(
+        &self,
+        guard: &mut G,
+        condition: impl FnMut(&mut G::Data) -> bool,
+    ) -> Result<(), AcquireError> {
+        self.wait_while_with(guard, Patience::FOREVER, condition).map(drop)
+    }
+
+    /// Waits for as long as `condition` holds for the guarded data and `timeout` lasts; whether it stopped holding.
+    ///
+    /// # Errors
+    /// As the type's introduction says.
+    pub fn wait_timeout_while<G: Guard>(
+        &self,
+        guard: &mut G,
+        timeout: Duration,
+        condition: impl FnMut(&mut G::Data) -> bool,
+    ) -> Result<bool, AcquireError> {
+        self.wait_while_with(guard, Patience::until(Deadline::after(timeout)), condition)
+    }
+
+    fn wait_while_with<G: Guard>(
+        &self,
+        guard: &mut G,
+        patience: Patience,
+        mut condition: impl FnMut(&mut G::Data) -> bool,
+    ) -> Result<bool, AcquireError> {
+        guard.hold()?;
+        while condition(guard.data()) {
+            if !self.wait_with(guard, patience)? {
+                return Ok(!condition(guard.data()));
+            }
+        }
+        Ok(true)
+    }
+
+    fn wait_with<G: Guard>(&self, guard: &mut G, patience: Patience) -> Result<bool, AcquireError> {
+        guard.hold()?;
+        // Before the lock is released: whoever changes the condition under it, and notifies, finds us registered.
+        let ticket = self.register();
+        let depth = guard.let_go();
+        let notified = self.sleep(ticket, patience);
+        guard.take_back(depth)?;
+        notified
+    }
+
+    /// `None` if more wait than can be counted.
+    fn register(&self) -> Option<Ticket> {
+        let mut seen = State(self.word.load(Ordering::Relaxed));
+        loop {
+            let registered = seen.registered()?;
+            // Relaxed: the lock, which the caller still holds, carries this to every notifier that takes it later.
+            match self.word.compare_exchange_weak(seen.0, registered.0, Ordering::Relaxed, Ordering::Relaxed) {
+                Ok(_) => return Some(Ticket::new(seen, registered)),
+                Err(now) => seen = State(now),
+            }
+        }
+    }
+
+    /// Sleeps until notified (`true`), or until the patience ends (`false`).
+    fn sleep(&self, ticket: Option<Ticket>, patience: Patience) -> Result<bool, AcquireError> {
+        let mut sleeper = Sleeper::new(patience);
+        let Some(mut ticket) = ticket else { return self.doze(&mut sleeper) };
+        let mut spin = Spin::new();
+        loop {
+            let seen = State(self.word.load(Ordering::Acquire)); // edge: notify -> wait (Acquire end)
+            match seen.meaning(ticket) {
+                Meaning::Released => return Ok(true),
+                // Acquire: should another signal have come meanwhile, it may be that one which is taken.
+                Meaning::Signalled if self.replace(seen, seen.left(1), Ordering::Acquire) => return Ok(true),
+                Meaning::Signalled => continue,
+                Meaning::Wait if !sleeper.only_looks() && spin.again(ticket.partner) => continue,
+                Meaning::Wait => {}
+            }
+            let asleep = seen.with_sleepers();
+            if !sleeper.only_looks() && !seen.has_sleepers() && !self.replace(seen, asleep, Ordering::Relaxed) {
+                continue;
+            }
+            match sleeper.sleep(&self.wait, Word::low_half(&self.word), asleep.low()) {
+                Slept::Woken => {}
+                Slept::SliceEnded => self.bury(&mut ticket),
+                Slept::Expired => return Ok(self.deregister(ticket)),
+                Slept::Interrupted if self.deregister(ticket) => return Ok(true),
+                Slept::Interrupted => return Err(AcquireError::Interrupted),
+            }
+        }
+    }
+
+    /// Waiting without being counted: a short sleep, and then a wake-up for no reason.
+    fn doze(&self, sleeper: &mut Sleeper) -> Result<bool, AcquireError> {
+        let low = State(self.word.load(Ordering::Relaxed)).low();
+        match sleeper.sleep(&self.wait, Word::low_half(&self.word), low) {
+            Slept::Woken | Slept::SliceEnded => Ok(true),
+            Slept::Expired => Ok(false),
+            Slept::Interrupted => Err(AcquireError::Interrupted),
+        }
+    }
+
+    /// After a slice: signals older than this waiter, still there, were for waiters that were killed. Start afresh.
+    fn bury(&self, ticket: &mut Ticket) {
+        let seen = State(self.word.load(Ordering::Relaxed));
+        let older = seen.notifications() == ticket.notifications && seen.generation() == ticket.generation;
+        let afresh = seen.released(1);
+        // Relaxed: should one of them live after all, it goes on by this state; being a read-modify-write, it is in the
+        // release sequence of the notification that was meant for it.
+        if older && seen.signals() > 0 && self.replace(seen, afresh, Ordering::Relaxed) {
+            *ticket = Ticket { partner: ticket.partner, ..Ticket::new(seen, afresh) };
+            self.wake(seen, u32::MAX);
+        }
+    }
+
+    /// Gives up; `true` if a notification came first.
+    fn deregister(&self, ticket: Ticket) -> bool {
+        loop {
+            let seen = State(self.word.load(Ordering::Acquire)); // edge: notify -> wait
+            let (notified, left) = match seen.meaning(ticket) {
+                Meaning::Released => return true,
+                Meaning::Signalled => (true, seen.left(1)),
+                Meaning::Wait => (false, seen.left(0)),
+            };
+            if self.replace(seen, left, Ordering::Acquire) {
+                return notified;
+            }
+        }
+    }
+
+    fn replace(&self, seen: State, new: State, ordering: Ordering) -> bool {
+        self.word.compare_exchange(seen.0, new.0, ordering, Ordering::Relaxed).is_ok()
+    }
+
+    /// Wakes one waiter, if there is one. Async-signal-safe.
+    #[inline]
+    pub fn notify_one(&self) {
+        self.notify(1);
+    }
+
+    /// Wakes `n` waiters, or all if there are fewer. Async-signal-safe.
+    #[inline]
+    pub fn notify(&self, n: u32) {
+        // Relaxed: a waiter that must be seen registered under a lock which this notifier has held since, or it has
+        // not looked at the condition yet.
+        let seen = State(self.word.load(Ordering::Relaxed));
+        if seen.waiters() > 0 && n > 0 {
+            self.notify_waiting(seen, n);
+        }
+    }
+
+    /// Wakes everybody who waits. Async-signal-safe.
+    #[inline]
+    pub fn notify_all(&self) {
+        self.notify(u32::MAX);
+    }
+
+    fn notify_waiting(&self, mut seen: State, n: u32) {
+        loop {
+            let untold = seen.waiters().saturating_sub(seen.signals());
+            if untold == 0 {
+                return;
+            }
+            let all = u64::from(n) >= untold;
+            let told = if all { seen.released(0) } else { seen.signalled(u64::from(n)) };
+            // edge: notify -> wait (Release end)
+            match self.word.compare_exchange_weak(seen.0, told.0, Ordering::Release, Ordering::Relaxed) {
+                Ok(_) => return self.wake(seen, if all { u32::MAX } else { n }),
+                Err(now) => seen = State(now),
+            }
+        }
+    }
+
+    /// Wakes `n` of those that slept in the state `before`.
+    fn wake(&self, before: State, n: u32) {
+        if before.has_sleepers() {
+            self.wait.wake(Word::low_half(&self.word), n);
+        }
+    }
+}
+
+impl<W: Wait> Default for Condition<W> {
+    fn default() -> Self {
+        Self::new_in()
+    }
+}
+
+impl<W: Wait> fmt::Debug for Condition<W> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = State(self.word.load(Ordering::Relaxed));
+        f.debug_struct("Condition")
+            .field("waiters", &state.waiters().saturating_sub(state.signals()))
+            .field("signals", &state.signals())
+            .finish()
+    }
+}

@@ -1,0 +1,136 @@
+//! What a [`Condition`](super::Condition) may wait with: the guards, seen as something to let go and to take back.
+
+use crate::error::AcquireError;
+
+/// A guard that a [`Condition`](super::Condition) can wait with: [`LockGuard`](super::LockGuard),
+/// [`RLockGuard`](super::RLockGuard) or [`MutexGuard`](super::MutexGuard).
+pub trait Guard: Held {
+    /// What the closures of `wait_while` see: a mutex's data, or nothing.
+    type Data: ?Sized;
+
+    /// The guarded data.
+    fn data(&mut self) -> &mut Self::Data;
+}
+
+/// The part of a guard that is the condition's business. Not nameable outside, which seals [`Guard`].
+pub trait Held {
+    /// Makes sure that the guard holds its lock, which it may have lost to an earlier error.
+    fn hold(&mut self) -> Result<(), AcquireError>;
+
+    /// Releases the lock whole, however deep it is nested; returns what `take_back` needs.
+    fn let_go(&mut self) -> u32;
+
+    /// Acquires the lock again, as deep as it was.
+    fn take_back(&mut self, depth: u32) -> Result<(), AcquireError>;
+}
+
+/// Gives a lock without data its RAII forms, and defines their guard.
+macro_rules! guarded {
+    ($lock:ident, $guard:ident) => {
+        impl<W: crate::wait::Wait> $lock<W> {
+            /// [`acquire`](Self::acquire)s, and releases when the guard is dropped.
+            ///
+            /// # Errors
+            /// As `acquire`.
+            #[inline]
+            pub fn lock(&self) -> Result<$guard<'_, W>, crate::AcquireError> {
+                self.acquire().map(|()| $guard::new(self))
+            }
+
+            /// [`try_acquire`](Self::try_acquire)s, and releases when the guard is dropped.
+            ///
+            /// # Errors
+            /// As `try_acquire`.
+            #[inline]
+            pub fn try_lock(&self) -> Result<$guard<'_, W>, crate::AcquireError> {
+                self.try_acquire().map(|()| $guard::new(self))
+            }
+
+            /// [`acquire_for`](Self::acquire_for), and releases when the guard is dropped.
+            ///
+            /// # Errors
+            /// As `acquire_for`.
+            pub fn lock_for(&self, timeout: std::time::Duration) -> Result<$guard<'_, W>, crate::AcquireError> {
+                self.acquire_for(timeout).map(|()| $guard::new(self))
+            }
+        }
+
+        #[doc = concat!("Holds a [`", stringify!($lock), "`] until it is dropped.")]
+        ///
+        /// After an error of [`Condition::wait`](crate::Condition::wait) it holds nothing, and dropping it releases
+        /// nothing; [`recover`](Self::recover) takes the lock over from a dead holder, and another `wait` acquires it
+        /// first.
+        #[must_use = "dropping the guard releases at once"]
+        pub struct $guard<'a, W: crate::wait::Wait = crate::wait::Platform> {
+            lock: &'a $lock<W>,
+            held: bool,
+            data: (),
+            /// As std's: to be dropped by the thread that acquired, but shared freely.
+            stays: std::marker::PhantomData<std::sync::MutexGuard<'static, ()>>,
+        }
+
+        impl<'a, W: crate::wait::Wait> $guard<'a, W> {
+            fn new(lock: &'a $lock<W>) -> Self {
+                Self { lock, held: true, data: (), stays: std::marker::PhantomData }
+            }
+
+            /// Takes the lock over from a dead holder, for a guard that lost it in a condition's wait.
+            ///
+            /// # Errors
+            /// `WouldBlock` if there is no dead holder to take over from.
+            pub fn recover(&mut self) -> Result<(), crate::AcquireError> {
+                if !self.held {
+                    self.lock.recover()?;
+                    self.held = true;
+                }
+                Ok(())
+            }
+        }
+
+        impl<W: crate::wait::Wait> super::guard::Guard for $guard<'_, W> {
+            type Data = ();
+
+            fn data(&mut self) -> &mut () {
+                &mut self.data
+            }
+        }
+
+        impl<W: crate::wait::Wait> super::guard::Held for $guard<'_, W> {
+            fn hold(&mut self) -> Result<(), crate::AcquireError> {
+                if !self.held {
+                    self.lock.acquire()?;
+                    self.held = true;
+                }
+                Ok(())
+            }
+
+            fn let_go(&mut self) -> u32 {
+                self.held = false;
+                self.lock.release_whole()
+            }
+
+            fn take_back(&mut self, depth: u32) -> Result<(), crate::AcquireError> {
+                self.lock.acquire_whole(depth)?;
+                self.held = true;
+                Ok(())
+            }
+        }
+
+        impl<W: crate::wait::Wait> Drop for $guard<'_, W> {
+            #[inline]
+            fn drop(&mut self) {
+                if self.held {
+                    // An error means that somebody else released it meanwhile, which the lock's own rules allow.
+                    let _ = self.lock.release();
+                }
+            }
+        }
+
+        impl<W: crate::wait::Wait> std::fmt::Debug for $guard<'_, W> {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.debug_struct(stringify!($guard)).field("lock", self.lock).field("held", &self.held).finish()
+            }
+        }
+    };
+}
+pub(super) use guarded;

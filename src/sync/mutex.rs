@@ -1,0 +1,334 @@
+//! A lock with the data it guards: std's `Mutex` between processes. The [owned word](super::owned), and a poison word.
+//!
+//! | poison | meaning | who may leave it |
+//! |---|---|---|
+//! | 0 | clean | a holder that panics, or takes over from a dead one |
+//! | token | that thread panicked while holding it | `clear_poison`; whoever takes over from a dead holder |
+//! | token + `OWNER_DIED` | that thread died while holding it | `clear_poison`; whoever takes over from a dead holder |
+//!
+//! The poison is written by the holder before it frees the word, so the word's edge carries it. A recoverer that is
+//! killed between taking the word and writing the poison is itself a dead holder, and so the poison comes all the same.
+#![allow(unsafe_code)]
+
+use std::cell::UnsafeCell;
+use std::fmt;
+use std::marker::PhantomData;
+use std::ops::{Deref, DerefMut};
+use std::time::{Duration, Instant};
+
+use super::guard::{Guard, Held};
+use super::owned::OwnedWord;
+use super::poison::{LockResult, PoisonCause, PoisonError, TryLockError, TryLockResult};
+use crate::atomic::{AtomicU64, Ordering, constructor};
+use crate::error::AcquireError;
+use crate::owner::{Owner, Token};
+use crate::time::{Deadline, Patience};
+use crate::wait::{Platform, Wait};
+
+/// A mutex between processes, with the manners of std's.
+///
+/// A holder that panics *or dies* poisons it: the next to lock gets the guard inside a [`PoisonError`] that says who
+/// and how. std's idioms work unchanged; `lock().unwrap()` passes a death on as a panic. All-zero bytes are a fresh,
+/// unlocked one round zeroed data.
+///
+/// The data must be plain when it lives in shared memory: no pointers, no handles ([`Shared`](crate::Shared) asks for
+/// `zerocopy::FromBytes`).
+///
+/// # Example
+/// ```
+/// use shmsync::{Mutex, Shared};
+///
+/// let account = Shared::anonymous(Mutex::new([100_u64, 0]))?;
+/// {
+///     let mut balances = account.lock().unwrap();
+///     balances[0] -= 10;
+///     balances[1] += 10;
+/// }
+/// let torn = account.lock().unwrap_or_else(|poisoned| {
+///     eprintln!("{poisoned}"); // "poisoned lock: tid 4711 died while holding it"
+///     account.clear_poison();
+///     poisoned.into_inner()
+/// });
+/// assert_eq!(torn.iter().sum::<u64>(), 100);
+/// # Ok::<(), shmsync::Error>(())
+/// ```
+#[cfg_attr(not(loom), derive(zerocopy::FromBytes))]
+#[repr(C)]
+pub struct Mutex<T, W: Wait = Platform> {
+    word: OwnedWord<W>,
+    poison: AtomicU64,
+    data: UnsafeCell<T>,
+}
+
+// SAFETY: the data is reached through a guard only, and one guard exists at a time; so sharing the mutex sends `T`
+// from holder to holder.
+unsafe impl<T: Send, W: Wait> Sync for Mutex<T, W> {}
+
+impl<T> Mutex<T> {
+    constructor! {
+        /// An unlocked mutex round `data`.
+        pub fn new(data: T) -> Self {
+            Self::new_in(data)
+        }
+    }
+}
+
+impl<T, W: Wait> Mutex<T, W> {
+    constructor! {
+        /// An unlocked mutex round `data` on the backend `W`.
+        pub fn new_in(data: T) -> Self {
+            Self { word: OwnedWord::new(), poison: AtomicU64::new(0), data: UnsafeCell::new(data) }
+        }
+    }
+
+    /// Locks, waiting as long as it takes.
+    ///
+    /// What the last holder did before it let go happens before this returns.
+    ///
+    /// # Errors
+    /// The guard inside a [`PoisonError`] if a holder died or panicked since the last `clear_poison`.
+    ///
+    /// # Panics
+    /// If the calling thread holds it already.
+    #[inline]
+    pub fn lock(&self) -> LockResult<MutexGuard<'_, T, W>> {
+        if self.word.take_free().is_err() {
+            self.lock_contended();
+        }
+        self.guard()
+    }
+
+    #[cold]
+    fn lock_contended(&self) {
+        match self.acquire_contended(Patience::FOREVER) {
+            Ok(()) => {}
+            Err(AcquireError::WouldDeadlock) => panic!("shmsync: Mutex::lock by the thread that holds it already"),
+            Err(other) => unreachable!("a patient wait ended with {other}"),
+        }
+    }
+
+    /// Locks if that is possible without waiting.
+    ///
+    /// # Errors
+    /// `WouldBlock`; `Poisoned` with the guard; `WouldDeadlock` if the calling thread holds it.
+    #[inline]
+    pub fn try_lock(&self) -> TryLockResult<MutexGuard<'_, T, W>> {
+        if self.word.take_free().is_err() {
+            self.acquire_contended(Patience::NONE).map_err(|error| match error {
+                AcquireError::TimedOut => TryLockError::WouldBlock,
+                other => try_lock_error(other),
+            })?;
+        }
+        Ok(self.guard()?)
+    }
+
+    /// Locks, waiting for at most `timeout` of monotonic time. A zero timeout tries once.
+    ///
+    /// # Errors
+    /// `TimedOut`; `Poisoned` with the guard; `WouldDeadlock` if the calling thread holds it.
+    pub fn try_lock_for(&self, timeout: Duration) -> TryLockResult<MutexGuard<'_, T, W>> {
+        self.try_lock_with(Deadline::after(timeout))
+    }
+
+    /// Locks, waiting until `deadline` at most. A past deadline tries once.
+    ///
+    /// # Errors
+    /// As `try_lock_for`.
+    pub fn try_lock_until(&self, deadline: Instant) -> TryLockResult<MutexGuard<'_, T, W>> {
+        self.try_lock_with(Deadline::at(deadline))
+    }
+
+    fn try_lock_with(&self, deadline: Deadline) -> TryLockResult<MutexGuard<'_, T, W>> {
+        if self.word.take_free().is_err() {
+            self.acquire_contended(Patience::until(deadline)).map_err(try_lock_error)?;
+        }
+        Ok(self.guard()?)
+    }
+
+    /// Takes the word, from a dead holder if need be: that is poison, not an error.
+    #[cold]
+    fn acquire_contended(&self, patience: Patience) -> Result<(), AcquireError> {
+        if self.word.is_mine() {
+            return Err(AcquireError::WouldDeadlock);
+        }
+        loop {
+            match self.word.acquire_contended(patience) {
+                Err(AcquireError::OwnerDied(_)) => {}
+                other => return other,
+            }
+            if let Ok(dead) = self.word.recover() {
+                // Relaxed: the word's next release publishes it.
+                self.poison.store(PoisonCause::Died(dead.dead_owner()).into_word(), Ordering::Relaxed);
+                return Ok(());
+            }
+        }
+    }
+
+    /// The guard of the word just taken, inside an error if there is poison.
+    #[inline]
+    fn guard(&self) -> LockResult<MutexGuard<'_, T, W>> {
+        let guard = MutexGuard { mutex: self, panicking: std::thread::panicking(), stays: PhantomData };
+        match self.poison() {
+            None => Ok(guard),
+            Some(cause) => Err(PoisonError::new(guard, cause)),
+        }
+    }
+
+    #[inline]
+    fn poison(&self) -> Option<PoisonCause> {
+        PoisonCause::from_word(self.poison.load(Ordering::Relaxed))
+    }
+
+    /// Whether the next to lock will get a [`PoisonError`]. Out of date as soon as it is known, but for the holder.
+    #[must_use]
+    pub fn is_poisoned(&self) -> bool {
+        self.poison().is_some()
+    }
+
+    /// Declares the data sound again.
+    pub fn clear_poison(&self) {
+        self.poison.store(0, Ordering::Relaxed);
+    }
+
+    /// Who holds it; `None` when it is free. Out of date as soon as it is known, but for the holder itself.
+    #[must_use]
+    pub fn holder(&self) -> Option<Owner> {
+        self.word.holder()
+    }
+
+    /// The data, without locking: the exclusive borrow proves that nobody else in this process can.
+    pub fn get_mut(&mut self) -> &mut T {
+        self.data.get_mut()
+    }
+
+    /// The data of a mutex that is not needed any more.
+    ///
+    /// # Errors
+    /// The data inside a [`PoisonError`] if it may be torn.
+    pub fn into_inner(self) -> LockResult<T> {
+        match self.poison() {
+            None => Ok(self.data.into_inner()),
+            Some(cause) => Err(PoisonError::new(self.data.into_inner(), cause)),
+        }
+    }
+}
+
+fn try_lock_error<G>(error: AcquireError) -> TryLockError<G> {
+    match error {
+        AcquireError::TimedOut => TryLockError::TimedOut,
+        AcquireError::WouldDeadlock => TryLockError::WouldDeadlock,
+        _ => TryLockError::WouldBlock,
+    }
+}
+
+/// Holds a [`Mutex`] and gives access to its data, until it is dropped.
+#[must_use = "dropping the guard unlocks at once"]
+pub struct MutexGuard<'a, T, W: Wait = Platform> {
+    mutex: &'a Mutex<T, W>,
+    /// Whether the thread was panicking when it locked: then a panic at the end is not this guard's.
+    panicking: bool,
+    /// As std's: to be dropped by the thread that locked, but shared freely.
+    stays: PhantomData<std::sync::MutexGuard<'a, ()>>,
+}
+
+impl<T, W: Wait> Deref for MutexGuard<'_, T, W> {
+    type Target = T;
+
+    #[inline]
+    fn deref(&self) -> &T {
+        // SAFETY: this guard holds the word, so nobody else has a guard of this mutex.
+        unsafe { &*self.mutex.data.get() }
+    }
+}
+
+impl<T, W: Wait> DerefMut for MutexGuard<'_, T, W> {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut T {
+        // SAFETY: as in `deref`, and this guard is borrowed exclusively.
+        unsafe { &mut *self.mutex.data.get() }
+    }
+}
+
+impl<T, W: Wait> MutexGuard<'_, T, W> {
+    #[inline]
+    fn unlock(&self) {
+        if !self.panicking && std::thread::panicking() {
+            if let Some(me) = Token::mine().owner() {
+                self.mutex.poison.store(PoisonCause::Panicked(me).into_word(), Ordering::Relaxed);
+            }
+        }
+        // An error would mean that scribbled bytes took the word from under the guard.
+        let _ = self.mutex.word.release();
+    }
+}
+
+impl<T, W: Wait> Drop for MutexGuard<'_, T, W> {
+    #[inline]
+    fn drop(&mut self) {
+        self.unlock();
+    }
+}
+
+impl<T, W: Wait> Guard for MutexGuard<'_, T, W> {
+    type Data = T;
+
+    fn data(&mut self) -> &mut T {
+        self
+    }
+}
+
+/// A mutex's guard holds it at the end of every wait, since a dead holder is poison and not a reason to go without.
+impl<T, W: Wait> Held for MutexGuard<'_, T, W> {
+    fn hold(&mut self) -> Result<(), AcquireError> {
+        Ok(())
+    }
+
+    fn let_go(&mut self) -> u32 {
+        self.unlock();
+        0
+    }
+
+    fn take_back(&mut self, _depth: u32) -> Result<(), AcquireError> {
+        if self.mutex.word.take_free().is_err() {
+            self.mutex.lock_contended();
+        }
+        match self.mutex.poison() {
+            Some(PoisonCause::Died(owner)) => Err(AcquireError::OwnerDied(owner)),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl<T: fmt::Debug, W: Wait> fmt::Debug for MutexGuard<'_, T, W> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (**self).fmt(f)
+    }
+}
+
+impl<T: fmt::Display, W: Wait> fmt::Display for MutexGuard<'_, T, W> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (**self).fmt(f)
+    }
+}
+
+impl<T: Default, W: Wait> Default for Mutex<T, W> {
+    fn default() -> Self {
+        Self::new_in(T::default())
+    }
+}
+
+impl<T> From<T> for Mutex<T> {
+    fn from(data: T) -> Self {
+        Self::new(data)
+    }
+}
+
+/// Shows the state, not the data: looking at that would mean waiting.
+impl<T, W: Wait> fmt::Debug for Mutex<T, W> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Mutex")
+            .field("state", &self.word.describe())
+            .field("poison", &self.poison())
+            .finish_non_exhaustive()
+    }
+}

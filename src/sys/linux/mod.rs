@@ -1,0 +1,39 @@
+//! Linux: the clock, and the map of this folder.
+#![allow(unsafe_code)]
+
+pub(crate) mod file;
+pub(crate) mod futex;
+pub(crate) mod proc;
+pub(crate) mod sem;
+pub(crate) mod thread;
+
+use std::io;
+
+/// Nanoseconds of `CLOCK_MONOTONIC`.
+pub(crate) fn monotonic_nanos() -> u64 {
+    let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: `now` is a timespec to write to.
+    let result = unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut now) };
+    debug_assert_eq!(result, 0, "CLOCK_MONOTONIC exists on every Linux");
+    // Both are small and not negative: the clock counts from the boot.
+    (now.tv_sec as u64) * 1_000_000_000 + now.tv_nsec as u64
+}
+
+/// Sleeps until `nanos` on the monotonic clock, or until a signal.
+#[cfg_attr(target_env = "gnu", allow(dead_code, reason = "glibc can wait on a semaphore by the monotonic clock"))]
+pub(crate) fn nap_until(nanos: u64) {
+    let until = timespec(nanos);
+    // SAFETY: `until` is a timespec to read; the remainder is not asked for.
+    unsafe {
+        libc::clock_nanosleep(libc::CLOCK_MONOTONIC, libc::TIMER_ABSTIME, &raw const until, std::ptr::null_mut())
+    };
+}
+
+/// A timespec of `nanos`, which callers keep within a slice of now and so within 32 bits of seconds.
+fn timespec(nanos: u64) -> libc::timespec {
+    libc::timespec { tv_sec: (nanos / 1_000_000_000) as _, tv_nsec: (nanos % 1_000_000_000) as _ }
+}
+
+fn errno() -> i32 {
+    io::Error::last_os_error().raw_os_error().unwrap_or(0)
+}

@@ -1,0 +1,95 @@
+//! An unnamed process-shared `sem_t` in bytes that anybody may have written: used for parking only.
+#![allow(unsafe_code)]
+
+use std::cell::UnsafeCell;
+
+use super::errno;
+
+/// How a wait on the semaphore ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wait {
+    Posted,
+    TimedOut,
+    Interrupted,
+}
+
+const LONGS: usize = size_of::<libc::sem_t>() / size_of::<libc::c_ulong>();
+
+/// Room for a `sem_t`, zero until `init`.
+#[derive(zerocopy::FromBytes)]
+#[repr(C)]
+pub(crate) struct Sem(UnsafeCell<[libc::c_ulong; LONGS]>);
+
+const _: () = assert!(size_of::<Sem>() == size_of::<libc::sem_t>() && align_of::<Sem>() == align_of::<libc::sem_t>());
+
+// SAFETY: it is only ever passed to the sem_* functions, which synchronize by themselves.
+unsafe impl Sync for Sem {}
+
+#[cfg(target_env = "gnu")]
+unsafe extern "C" {
+    /// glibc 2.30 and later; not in the libc crate.
+    fn sem_clockwait(sem: *mut libc::sem_t, clock: libc::clockid_t, until: *const libc::timespec) -> libc::c_int;
+}
+
+impl Sem {
+    #[expect(clippy::declare_interior_mutable_const, reason = "each use is a fresh one, for a const constructor")]
+    pub(crate) const NEW: Self = Self(UnsafeCell::new([0; LONGS]));
+
+    fn as_ptr(&self) -> *mut libc::sem_t {
+        self.0.get().cast()
+    }
+
+    /// Makes it, with the value zero. Not to be called while another thread may wait on it.
+    pub(crate) fn init(&self) {
+        // SAFETY: the pointer is to a sem_t's worth of aligned bytes, and a sem_t may be made over any.
+        let result = unsafe { libc::sem_init(self.as_ptr(), 1, 0) };
+        assert_eq!(result, 0, "sem_init failed with errno {}", errno());
+    }
+
+    /// Waits for a post until `until` (nanoseconds, monotonic).
+    #[cfg(target_env = "gnu")]
+    pub(crate) fn wait(&self, until: u64) -> Wait {
+        let until = super::timespec(until);
+        // SAFETY: the sem_t was made; whatever its bytes hold, glibc touches nothing but them.
+        let result = unsafe { sem_clockwait(self.as_ptr(), libc::CLOCK_MONOTONIC, &raw const until) };
+        if result == 0 {
+            return Wait::Posted;
+        }
+        match errno() {
+            libc::ETIMEDOUT => Wait::TimedOut,
+            libc::EINTR => Wait::Interrupted,
+            errno => panic!("sem_clockwait failed with errno {errno}"),
+        }
+    }
+
+    /// Waits for a post until `until` (nanoseconds, monotonic).
+    ///
+    /// This libc can wait on a semaphore only by the wall clock, which may jump; so look, nap briefly, look again.
+    #[cfg(not(target_env = "gnu"))]
+    pub(crate) fn wait(&self, until: u64) -> Wait {
+        /// About three times what waking costs: shorter naps burn CPU, longer ones delay a hand-over.
+        const NAP_NANOS: u64 = 50_000;
+        loop {
+            if self.try_wait() {
+                return Wait::Posted;
+            }
+            let now = super::monotonic_nanos();
+            if now >= until {
+                return Wait::TimedOut;
+            }
+            super::nap_until(until.min(now + NAP_NANOS));
+        }
+    }
+
+    /// Takes one post if there is one.
+    pub(crate) fn try_wait(&self) -> bool {
+        // SAFETY: as in `wait`. Any failure (EAGAIN, EINTR) means that nothing was taken.
+        unsafe { libc::sem_trywait(self.as_ptr()) == 0 }
+    }
+
+    /// Lets one waiter through.
+    pub(crate) fn post(&self) {
+        // SAFETY: as in `wait`. EOVERFLOW, from bytes somebody scribbled, means that posts abound: nobody is stuck.
+        unsafe { libc::sem_post(self.as_ptr()) };
+    }
+}

@@ -1,0 +1,21 @@
+//! The only home of operating-system calls: one folder per system, chosen in the ladder below.
+//!
+//! A system offers
+//! - `monotonic_nanos`, `nap_until`: the clock that deadlines live on;
+//! - `futex::{wait, wake}`, `sem::Sem`: sleeping on shared memory;
+//! - `thread::{tid, cpu, cpu_cell, yield_now, online_cpus, on_fork_in_child}`: who and where the caller is;
+//! - `proc::{Task, task_of, own_task, namespace, tid_exists, sees_own_pids}`: who and whether somebody else is;
+//! - `file`: regions of shared memory.
+
+#[cfg(loom)]
+mod model;
+#[cfg(loom)]
+pub(crate) use model::*;
+
+#[cfg(all(not(loom), target_os = "linux"))]
+mod linux;
+#[cfg(all(not(loom), target_os = "linux"))]
+pub(crate) use linux::*;
+
+#[cfg(not(any(loom, target_os = "linux")))]
+compile_error!("shmsync runs on Linux so far; PLATFORM.md says what stands in the way of your system");

@@ -1,0 +1,231 @@
+//! Sleeping on a `sem_t` beside the word, for systems without a futex across processes.
+//!
+//! One 64-bit word rules it. Bit 31 tells its two forms apart:
+//!
+//! | bit 31 | the rest | meaning | who may leave it |
+//! |---|---|---|---|
+//! | 0 | 0 | no `sem_t` yet | the first waiter, by a CAS that names it as maker |
+//! | 0 | a maker's token | somebody makes the `sem_t` | the maker; anybody who proves it dead, by becoming the maker |
+//! | 1 | the counts below | usable | nobody |
+//!
+//! | bits | what |
+//! |---|---|
+//! | 0–15 | posts under way: sent, and not yet taken |
+//! | 32–43 | sleepers that came in this era, and that no post is under way to |
+//! | 44–55 | the same of the era before |
+//! | 56–63 | era: units of 268 ms, modulo 2⁸ |
+//!
+//! A waker turns sleepers into posts under way, then posts. A sleeper that takes a post turns it into nothing; one that
+//! leaves without takes its count back, or, if a waker was faster, the post. So the three counts add up to those inside.
+//!
+//! *The killed* leave counts behind, and any error in the counts would last as long as somebody always sleeps. But no
+//! sleep is longer than a slice (contract, rule 4), so what was counted two eras ago is over: it is forgotten.
+//!
+//! *Posts are not addressed, so they get stolen*, above all by their sender: who notifies and then waits on the same
+//! word takes its own post before the sleeper is awake, and the sleeper sleeps out its slice. That was seen as a
+//! ping-pong of 580 µs instead of 20. So whoever is about to sleep first lets those wake to whom posts are under way.
+
+use super::{Deadline, Wait, Woken, Word};
+use crate::atomic::{AtomicU64, Ordering, fence};
+use crate::owner::Token;
+use crate::owner::liveness::{self, Liveness};
+use crate::sys;
+use crate::sys::sem::Sem;
+
+/// A process-shared `sem_t` kept inside the primitive, made by the first waiter: 40 bytes.
+#[cfg_attr(not(loom), derive(zerocopy::FromBytes))]
+#[repr(C)]
+pub struct PosixSem {
+    state: AtomicU64,
+    sem: Sem,
+}
+
+/// How often a newcomer lets others run while posts are under way: some 30 µs, twice what a sleeper on an idle core
+/// needs to come and take its post. One that is slower may lose it, and sleeps on for its slice.
+const YIELDS: u32 = 64;
+
+/// While the `sem_t` is being made, waiting is napping. Making takes well under a microsecond.
+const NAP_NANOS: u64 = 20_000;
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct State(u64);
+
+impl State {
+    const READY: u64 = 1 << 31;
+    const POSTS: u64 = 0xffff;
+    const NOW_SHIFT: u32 = 32;
+    const BEFORE_SHIFT: u32 = 44;
+    const ERA_SHIFT: u32 = 56;
+    /// Sleepers of an era fill 12 bits.
+    const MOST: u64 = 0xfff;
+    /// 2²⁸ ns: more than twice the longest slice, so that one that began in an era is over before the next but one.
+    const ERA_NANOS_SHIFT: u32 = 28;
+
+    fn is_ready(self) -> bool {
+        self.0 & Self::READY != 0
+    }
+
+    fn posts(self) -> u64 {
+        self.0 & Self::POSTS
+    }
+
+    fn sleepers(self) -> u32 {
+        ((self.0 >> Self::NOW_SHIFT & Self::MOST) + (self.0 >> Self::BEFORE_SHIFT & Self::MOST)) as u32
+    }
+
+    fn era(self) -> u64 {
+        self.0 >> Self::ERA_SHIFT
+    }
+
+    /// What counts still at the time `now`.
+    fn at(self, now: Deadline) -> Self {
+        let era = now.nanos() >> Self::ERA_NANOS_SHIFT & 0xff;
+        let kept = match era.wrapping_sub(self.era()) & 0xff {
+            0 => return self,
+            1 => (self.0 >> Self::NOW_SHIFT & Self::MOST) << Self::BEFORE_SHIFT | self.posts(),
+            _ => 0,
+        };
+        Self(era << Self::ERA_SHIFT | kept | Self::READY)
+    }
+
+    /// One sleeper more in the present era; `None` when they cannot be counted any more.
+    fn entered(self) -> Option<Self> {
+        (self.0 >> Self::NOW_SHIFT & Self::MOST < Self::MOST).then_some(Self(self.0 + (1 << Self::NOW_SHIFT)))
+    }
+
+    /// One sleeper less, of whichever era; `None` if none is counted.
+    fn left(self) -> Option<Self> {
+        let shift = [Self::BEFORE_SHIFT, Self::NOW_SHIFT].into_iter().find(|&era| self.0 >> era & Self::MOST > 0)?;
+        Some(Self(self.0 - (1 << shift)))
+    }
+
+    /// One sleeper to whom a post is under way; `None` if none is counted.
+    fn posted(self) -> Option<Self> {
+        let left = self.left()?;
+        Some(Self(left.0 + u64::from(left.posts() < Self::POSTS)))
+    }
+
+    /// One post less under way.
+    fn taken(self) -> Self {
+        Self(self.0 - u64::from(self.posts() > 0))
+    }
+}
+
+impl PosixSem {
+    /// Makes the `sem_t` unless it is there. `false` while somebody else is at it.
+    fn make(&self) -> bool {
+        // edge: sem made -> sem used (Acquire end)
+        let state = self.state.load(Ordering::Acquire);
+        if State(state).is_ready() {
+            return true;
+        }
+        let maker = Token(state);
+        if !maker.is_free() && liveness::of(maker) != Liveness::Dead {
+            return false;
+        }
+        let me = Token::mine();
+        // Acquire: the writes of a maker that died come before ours.
+        if self.state.compare_exchange(state, me.0, Ordering::Acquire, Ordering::Relaxed).is_err() {
+            return false;
+        }
+        // Nobody waits on it: until it is ready all others nap. A maker that dies here is replaced by the next.
+        self.sem.init();
+        // edge: sem made -> sem used (Release end). A CAS: who was taken for dead in error, and has been replaced, must
+        // not declare ready what its successor is making.
+        self.state.compare_exchange(me.0, State::READY, Ordering::Release, Ordering::Relaxed).is_ok()
+    }
+
+    /// Changes the counts by `change` if that gives a state; whether it did.
+    ///
+    /// Relaxed: the counts order nothing but themselves; the word and the `sem_t` carry what is published.
+    fn update(&self, change: impl Fn(State) -> Option<State>) -> bool {
+        let mut seen = State(self.state.load(Ordering::Relaxed));
+        while seen.is_ready() {
+            let Some(next) = change(seen) else { return false };
+            match self.state.compare_exchange_weak(seen.0, next.0, Ordering::Relaxed, Ordering::Relaxed) {
+                Ok(_) => return true,
+                Err(now) => seen = State(now),
+            }
+        }
+        false
+    }
+
+    /// Leaves without having taken a post; `true` if one had come all the same, just now, and so this is a wake.
+    fn leave(&self) -> bool {
+        if self.update(State::left) {
+            return false;
+        }
+        // A post is under way to us. If it is not there yet, somebody will wake for nothing later.
+        let came = self.sem.try_wait();
+        came && self.update(|state| Some(state.taken()))
+    }
+
+    /// Lets those go first to whom posts are under way.
+    fn give_way(&self) {
+        for _ in 0..YIELDS {
+            if State(self.state.load(Ordering::Relaxed)).posts() == 0 {
+                return;
+            }
+            sys::thread::yield_now();
+        }
+    }
+}
+
+impl Wait for PosixSem {
+    #[cfg(not(loom))]
+    const NEW: Self = Self { state: AtomicU64::new(0), sem: Sem::NEW };
+    #[cfg(loom)]
+    fn new() -> Self {
+        Self { state: AtomicU64::new(0), sem: Sem::new() }
+    }
+
+    fn wait(&self, word: Word<'_>, expected: u32, until: Deadline) -> Woken {
+        let ready = self.make();
+        if ready {
+            self.give_way();
+        }
+        let now = Deadline::now();
+        if !ready || !self.update(|state| state.at(now).entered()) {
+            if now >= until {
+                return Woken::TimedOut;
+            }
+            sys::nap_until(until.min(now.plus(NAP_NANOS)).nanos());
+            return Woken::Look;
+        }
+        // edge: sleeper counted <-> word changed. Sleeper: count, fence, look at the word. Waker: change the word,
+        // fence, look at the counts. In the one order of the fences either the sleeper sees the change or the waker
+        // sees the sleeper; without both fences each could miss the other, and the sleeper would sleep out its slice.
+        fence(Ordering::SeqCst);
+        if word.load(Ordering::Relaxed) != expected {
+            self.leave();
+            return Woken::Look;
+        }
+        match self.sem.wait(until.nanos()) {
+            sys::sem::Wait::Posted => {
+                self.update(|state| Some(state.taken()));
+                Woken::Look
+            }
+            _ if self.leave() => Woken::Look,
+            sys::sem::Wait::TimedOut => Woken::TimedOut,
+            sys::sem::Wait::Interrupted => Woken::Interrupted,
+        }
+    }
+
+    fn wake(&self, _word: Word<'_>, n: u32) -> u32 {
+        fence(Ordering::SeqCst); // edge: sleeper counted <-> word changed (the waker's end)
+        let mut woken = 0;
+        // One at a time, so that a waker that is killed has kept at most one from being woken by others.
+        while woken < n && self.update(State::posted) {
+            self.sem.post();
+            woken += 1;
+        }
+        woken
+    }
+}
+
+impl std::fmt::Debug for PosixSem {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let state = State(self.state.load(Ordering::Relaxed));
+        f.debug_struct("PosixSem").field("sleepers", &state.is_ready().then(|| state.sleepers())).finish()
+    }
+}
