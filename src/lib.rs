@@ -28,7 +28,7 @@
 //! | floor | what |
 //! |---|---|
 //! | `shm` | [`Shared`]: regions of shared memory, named, file-backed or anonymous |
-//! | `sync` | [`Lock`], [`RLock`], [`Mutex`], [`Semaphore`], [`BoundedSemaphore`], [`Condition`], [`Event`], [`Barrier`] |
+//! | `sync` | [`Lock`], [`RLock`], [`Mutex`], [`RwLock`], [`Semaphore`], [`BoundedSemaphore`], [`PermitPool`], [`Condition`], [`Event`], [`Barrier`], [`Once`], [`OnceCell`] |
 //! | [`wait`] | the seam: what sleeps, for how long, and how long it spins before |
 //! | `owner` | who holds a thing, and whether that thread lives |
 //! | `time`, `error`, `atomic` | deadlines, errors, the one door to atomics |
@@ -54,8 +54,9 @@ pub use owner::Owner;
 #[cfg(not(loom))]
 pub use shm::{Handle, Options, Shared, unlink};
 pub use sync::{
-    Barrier, BarrierWaitResult, BoundedSemaphore, Condition, Event, Guard, Lock, LockGuard, LockResult, Mutex,
-    MutexGuard, PoisonCause, PoisonError, RLock, RLockGuard, SEM_VALUE_MAX, Semaphore, TryLockError, TryLockResult,
+    Barrier, BarrierWaitResult, BoundedSemaphore, Condition, Event, Guard, Lock, LockGuard, LockResult, Member, Mutex,
+    MutexGuard, Once, OnceCell, Permit, PermitPool, PoisonCause, PoisonError, RLock, RLockGuard, RwLock, RwLockReadGuard, RwLockWriteGuard, SEM_VALUE_MAX,
+    Semaphore, TryLockError, TryLockResult,
 };
 
 /// The README's example is compiled and run.

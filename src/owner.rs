@@ -17,8 +17,8 @@ pub(crate) mod liveness;
 
 use std::cell::Cell;
 use std::fmt;
-use std::sync::Once;
-use std::sync::atomic::AtomicU32;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use crate::atomic::thread_local;
 use crate::sys;
@@ -36,7 +36,7 @@ const FIELD: u64 = 0xfff;
 
 /// What an owned word holds: a thread and where it ran, with the two flags that belong to the word.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Token(pub(crate) u64);
+pub struct Token(pub(crate) u64);
 
 impl Token {
     /// The word of something that nobody holds.
@@ -52,20 +52,27 @@ impl Token {
             if id == 0 {
                 return Self::make_mine();
             }
-            // SAFETY: the cell is this thread's rseq area or a static; the first lives as long as the thread.
-            let cpu = unsafe { (*me.cpu.get()).load(std::sync::atomic::Ordering::Relaxed) };
-            Self(id | (u64::from(cpu.wrapping_add(1)) << CPU_SHIFT) & CPU_MASK)
+            Self(id | u64::from(me.cpu().0) << CPU_SHIFT)
         })
     }
 
     #[cold]
     fn make_mine() -> Self {
-        static FORGET_IN_CHILDREN: Once = Once::new();
+        static FORGETS_IN_CHILDREN: AtomicBool = AtomicBool::new(false);
         // A child is somebody else. It inherits its parent's cells, so they are emptied before it runs on. (glibc's
-        // `_Fork` and a raw clone(2) skip this, as they skip every pthread_atfork handler.)
-        FORGET_IN_CHILDREN.call_once(|| sys::thread::on_fork_in_child(forget_me));
-        let namespace = sys::proc::namespace().map_or(0, fold_namespace);
-        let start = sys::proc::own_task().map_or(0, |task| task.start & FIELD);
+        // `_Fork` and a raw clone(2) skip this, as they skip every pthread_atfork handler.) To do so twice is harmless;
+        // a `Once` is not: a child forked while another thread is in it would wait for that thread for ever.
+        if !FORGETS_IN_CHILDREN.load(Ordering::Acquire) {
+            sys::thread::on_fork_in_child(forget_me);
+            FORGETS_IN_CHILDREN.store(true, Ordering::Release);
+        }
+        // The namespace is the right to prove something by the start time, so it counts only together with that: a
+        // thread that could not read its own (no /proc, no descriptor left) must not be taken for dead. Nor must it be
+        // taken for an earlier thread of its id, so its start is anything.
+        let (start, namespace) = match (sys::proc::own_task(), sys::proc::namespace()) {
+            (Some(task), Some(inodes)) => (task.start & FIELD, fold_namespace(inodes)),
+            _ => (RandomState::new().hash_one(sys::thread::tid()) & FIELD, 0),
+        };
         let id = u64::from(sys::thread::tid()) & TID_MASK | start << START_SHIFT | namespace << NAMESPACE_SHIFT;
         ME.with(|me| {
             me.cpu.set(sys::thread::cpu_cell());
@@ -108,6 +115,11 @@ impl Token {
         (self.0 ^ other.0) & !(CPU_MASK | WAITERS | OWNER_DIED) == 0
     }
 
+    /// Whether this is what the kernel leaves of `holder` when it marks it: no thread id, the stamp untouched.
+    pub(crate) fn is_without_id_of(self, holder: Self) -> bool {
+        self.tid() == 0 && (self.0 ^ holder.0) & !(TID_MASK | CPU_MASK | WAITERS | OWNER_DIED) == 0
+    }
+
     /// The half that the futex compares.
     pub(crate) fn low(self) -> u32 {
         self.0 as u32
@@ -137,7 +149,7 @@ impl Token {
     }
 
     /// Start time modulo 2¹² ticks: 41 seconds where a tick is 10 ms. A reused id passes for its predecessor with a
-    /// chance of 1 : 4096, and that error is the harmless one.
+    /// chance of 1 : 4096; the predecessor then counts as alive, and what it held belongs to the successor.
     fn start(self) -> u64 {
         self.0 >> START_SHIFT & FIELD
     }
@@ -156,10 +168,12 @@ pub(crate) struct Cpu(pub(crate) u8);
 impl Cpu {
     pub(crate) const UNKNOWN: Self = Self(0);
 
-    /// Where the caller runs at the moment.
+    /// Where the caller runs at the moment; unknown to a thread that has neither acquired nor waited for anything yet.
+    ///
+    /// Async-signal-safe, unlike the making of a token, because `set`, `release` and `notify` are.
     #[inline]
     pub(crate) fn mine() -> Self {
-        Token::mine().cpu()
+        ME.with(Me::cpu)
     }
 
     pub(crate) fn is_known(self) -> bool {
@@ -181,6 +195,15 @@ struct Me {
     cpu: Cell<*const AtomicU32>,
 }
 
+impl Me {
+    #[inline]
+    fn cpu(&self) -> Cpu {
+        // SAFETY: the cell is this thread's rseq area or a static; the first lives as long as the thread.
+        let cpu = unsafe { (*self.cpu.get()).load(Ordering::Relaxed) };
+        Cpu(cpu.wrapping_add(1) as u8)
+    }
+}
+
 thread_local! {
     // Constant and without destructor: no lazy initialisation on the fast path, and usable while a thread ends.
     static ME: Me = const { Me { id: Cell::new(0), cpu: Cell::new(sys::thread::NO_CPU_CELL) } };
@@ -188,6 +211,7 @@ thread_local! {
 
 extern "C" fn forget_me() {
     ME.with(|me| me.id.set(0));
+    sys::robust::forget();
 }
 
 /// A thread that holds, or held, something.

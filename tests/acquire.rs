@@ -102,10 +102,12 @@ impl Holder {
     }
 }
 
+type Form<P> = fn(&P) -> Result<(), AcquireError>;
+
 fn free_is_taken_by_every_verb<P: Verbs>() {
     let p = P::fresh();
     let past = Instant::now();
-    let forms: [fn(&P) -> Result<(), AcquireError>; 7] = [
+    let forms: [Form<P>; 7] = [
         P::acquire,
         P::try_acquire,
         |p| p.acquire_for(Duration::ZERO),

@@ -24,7 +24,6 @@ every_backend!(
     signals_are_hidden,
     debug_does_not_block,
     everyone_wakes_in_every_round,
-    a_bounded_buffer_loses_nothing,
 );
 
 struct World<W: Wait> {
@@ -275,43 +274,4 @@ fn everyone_wakes_in_every_round<W: Wait>() {
             }
         }
     }));
-}
-
-fn a_bounded_buffer_loses_nothing<W: Wait>() {
-    const EACH: u64 = 3_000;
-    struct Buffer<W: Wait> {
-        state: Mutex<([u64; 4], usize), W>,
-        room: Condition<W>,
-        items: Condition<W>,
-        sums: Mutex<[u64; 2], W>,
-    }
-    let buffer = Shm::new(Buffer::<W> {
-        state: Mutex::new_in(([0; 4], 0)),
-        room: Condition::new_in(),
-        items: Condition::new_in(),
-        sums: Mutex::new_in([0; 2]),
-    });
-    let team = team(5, |i| {
-        for n in 0..EACH * 2 {
-            let mut state = buffer.state.lock().unwrap();
-            if i < 3 && n % 3 != 2 {
-                buffer.room.wait_while(&mut state, |(slots, used)| *used == slots.len()).unwrap();
-                let at = state.1;
-                state.0[at] = n;
-                state.1 += 1;
-                buffer.items.notify_one();
-                buffer.sums.lock().unwrap()[0] += n;
-            } else if i >= 3 {
-                buffer.items.wait_while(&mut state, |(_, used)| *used == 0).unwrap();
-                state.1 -= 1;
-                let n = state.0[state.1];
-                buffer.room.notify_one();
-                buffer.sums.lock().unwrap()[1] += n;
-            }
-        }
-    });
-    join(team); // Three give two thirds of 6,000 each, two take 6,000 each.
-    let sums = *buffer.sums.lock().unwrap();
-    assert_eq!(sums[0], sums[1]);
-    assert_eq!(buffer.state.lock().unwrap().1, 0);
 }

@@ -11,6 +11,7 @@ every_backend!(
     an_rlock_is_released_whole_and_restored,
     a_mutex_gives_its_data,
     the_timed_forms_restore_as_well,
+    a_bounded_buffer_loses_nothing,
     a_killed_waiter_disturbs_nobody,
     a_stopped_waiter_disturbs_nobody,
     a_waiter_learns_that_the_holder_died,
@@ -102,6 +103,45 @@ fn the_timed_forms_restore_as_well<W: Wait>() {
     assert_eq!((lock.depth(), lock.is_mine()), (3, true));
     assert_eq!(cond.wait_timeout_while(&mut guard, ms(2), |()| true), Ok(false));
     assert_eq!((lock.depth(), lock.is_mine()), (3, true));
+}
+
+fn a_bounded_buffer_loses_nothing<W: Wait>() {
+    const EACH: u64 = 3_000;
+    struct Buffer<W: Wait> {
+        state: Mutex<([u64; 4], usize), W>,
+        room: Condition<W>,
+        items: Condition<W>,
+        sums: Mutex<[u64; 2], W>,
+    }
+    let buffer = Shm::new(Buffer::<W> {
+        state: Mutex::new_in(([0; 4], 0)),
+        room: Condition::new_in(),
+        items: Condition::new_in(),
+        sums: Mutex::new_in([0; 2]),
+    });
+    let team = team(5, |i| {
+        for n in 0..EACH * 2 {
+            let mut state = buffer.state.lock().unwrap();
+            if i < 3 && n % 3 != 2 {
+                buffer.room.wait_while(&mut state, |(slots, used)| *used == slots.len()).unwrap();
+                let at = state.1;
+                state.0[at] = n;
+                state.1 += 1;
+                buffer.items.notify_one();
+                buffer.sums.lock().unwrap()[0] += n;
+            } else if i >= 3 {
+                buffer.items.wait_while(&mut state, |(_, used)| *used == 0).unwrap();
+                state.1 -= 1;
+                let n = state.0[state.1];
+                buffer.room.notify_one();
+                buffer.sums.lock().unwrap()[1] += n;
+            }
+        }
+    });
+    join(team); // Three give two thirds of 6,000 each, two take 6,000 each.
+    let sums = *buffer.sums.lock().unwrap();
+    assert_eq!(sums[0], sums[1]);
+    assert_eq!(buffer.state.lock().unwrap().1, 0);
 }
 
 struct World<W: Wait> {

@@ -21,6 +21,7 @@ every_backend!(
     an_interruptible_wait_is_interrupted,
     ping_pong,
     ping_pong_on_one_cpu,
+    ping_pong_beside_a_busy_process,
     every_round_releases_everybody,
     debug_does_not_block,
     a_killed_waiter_disturbs_nobody,
@@ -182,6 +183,13 @@ fn ping_pong<W: Wait>() {
 
 fn ping_pong_on_one_cpu<W: Wait>() {
     play::<W>(5_000, [0, 0]);
+}
+
+/// Handing over by `sched_yield` gives the CPU to the busy process for milliseconds; sleeping does not.
+fn ping_pong_beside_a_busy_process<W: Wait>() {
+    let _busy = busy(1);
+    let best = (0..3).map(|_| timed(|| play::<W>(500, [0, 0])).1).min();
+    assert!(best < Some(ms(250)), "500 rounds took {best:?}"); // sem_t needs some 8 ms.
 }
 
 /// Two events turn about: everybody passes every one, and nobody is left behind.

@@ -60,7 +60,6 @@ fn released_by_another_process<W: Wait>() {
     let lock = Shm::new(Lock::<W>::new_in());
     lock.acquire().unwrap();
     join([fork(|| assert_eq!(lock.release(), Ok(())))]);
-    assert!(!lock.is_locked());
     // And the other way round: it comes back from a child that has ended well.
     join([fork(|| {
         lock.acquire().unwrap();

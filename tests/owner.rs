@@ -7,7 +7,7 @@ use std::thread;
 use shmsync::{Lock, Owner};
 use support::*;
 
-/// What another process or thread finds in a lock after `hold` has run somewhere.
+/// What another process or thread finds in a lock.
 fn owner_in(lock: &Lock) -> Owner {
     lock.holder().expect("held")
 }

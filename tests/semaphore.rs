@@ -124,7 +124,9 @@ fn a_pool_never_gives_out_more_than_it_has<W: Wait>() {
                 _ => sem.acquire().unwrap(),
             }
             assert!(inside.up() <= TOKENS);
-            std::thread::yield_now();
+            if round % 32 == 0 {
+                std::thread::yield_now(); // On a busy machine that may take milliseconds.
+            }
             inside.down();
             sem.release().unwrap();
         }

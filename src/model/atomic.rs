@@ -38,28 +38,39 @@ macro_rules! atomic {
         /// loom's, with the operations that this crate uses. One that is not carried out any more succeeds and
         /// returns zero.
         #[derive(Debug)]
-        pub struct $name(loom::sync::atomic::$name);
+        pub struct $name {
+            word: loom::sync::atomic::$name,
+            /// Changed with every load. loom remembers only the last access to a word: when one thread loads, and
+            /// another loads and then changes the word, loom forgets the first load, and never tries the change before
+            /// it. Two changes of this are two changes for loom, and their order it tries both ways.
+            looks: loom::sync::atomic::AtomicU32,
+        }
 
         #[allow(missing_docs, dead_code)]
         impl $name {
             pub fn new(value: $int) -> Self {
-                Self(loom::sync::atomic::$name::new(value))
+                Self { word: loom::sync::atomic::$name::new(value), looks: loom::sync::atomic::AtomicU32::new(0) }
             }
 
             #[track_caller]
             pub fn load(&self, ordering: Ordering) -> $int {
-                manner().map_or(0, |manner| self.0.load(manner.order(ordering)))
+                manner().map_or(0, |manner| self.look(manner.order(ordering)))
             }
 
             /// A load that is no operation of the thread: the kernel's.
             pub(crate) fn peek(&self) -> $int {
-                self.0.load(Ordering::Relaxed)
+                self.look(Ordering::Relaxed)
+            }
+
+            fn look(&self, ordering: Ordering) -> $int {
+                self.looks.fetch_add(1, Ordering::Relaxed);
+                self.word.load(ordering)
             }
 
             #[track_caller]
             pub fn store(&self, value: $int, ordering: Ordering) {
                 if let Some(manner) = manner() {
-                    self.0.store(value, manner.order(ordering));
+                    self.word.store(value, manner.order(ordering));
                 }
             }
 
@@ -72,8 +83,9 @@ macro_rules! atomic {
                 failure: Ordering,
             ) -> Result<$int, $int> {
                 let Some(manner) = manner() else { return Ok(current) };
-                let new = manner.rewrite.map_or(new, |rewrite| rewrite(current as u64, new as u64) as $int);
-                self.0.compare_exchange(current, new, manner.order(success), manner.order(failure))
+                let new = manner.rewrite.map_or(Some(new as u64), |rewrite| rewrite(current as u64, new as u64));
+                let Some(new) = new else { return Ok(current) };
+                self.word.compare_exchange(current, new as $int, manner.order(success), manner.order(failure))
             }
 
             #[track_caller]
@@ -122,9 +134,9 @@ macro_rules! atomic {
             ) -> $int {
                 let Some(manner) = manner() else { return 0 };
                 let ordering = manner.order(ordering);
-                let Some(rewrite) = manner.rewrite else { return operate(&self.0, ordering) };
-                let rewritten = |old| Some(rewrite(old as u64, change(old) as u64) as $int);
-                self.0.fetch_update(ordering, Ordering::Relaxed, rewritten).unwrap_or_else(|old| old)
+                let Some(rewrite) = manner.rewrite else { return operate(&self.word, ordering) };
+                let rewritten = |old| rewrite(old as u64, change(old) as u64).map(|new| new as $int);
+                self.word.fetch_update(ordering, Ordering::Relaxed, rewritten).unwrap_or_else(|old| old)
             }
         }
     };

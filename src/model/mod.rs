@@ -1,4 +1,4 @@
-//! What a loom model decides: which ordering is weakened, whether slices end, which thread stops where.
+//! What a loom model decides: which ordering is weakened, and which thread is killed where.
 //!
 //! Only built with `--cfg loom`, when the crate's atomics are [`atomic`]'s, its operating system is `sys::model` and its
 //! backend is [`Model`](crate::wait::Model). The models themselves are in `tests/model`.
@@ -14,8 +14,9 @@ use std::panic::{self, AssertUnwindSafe, Location};
 
 pub use site::{Site, sites};
 
-/// What a changed operation writes, given what the word holds and what it would have written.
-pub type Rewrite = fn(u64, u64) -> u64;
+/// What a changed operation writes, given what the word holds and what it would have written; with `None` the operation
+/// is left out, and looks as if it had been done.
+pub type Rewrite = fn(u64, u64) -> Option<u64>;
 
 /// One experiment.
 #[derive(Clone, Default)]
@@ -24,9 +25,8 @@ pub struct Plan {
     pub weakened: Option<Site>,
     /// The read-modify-write there writes something else.
     pub rewritten: Option<(Site, Rewrite)>,
-    /// Whether sleeps end with their slice. They do not by default: a model that passes then has lost no wake-up.
-    pub slices: bool,
-    /// Which operation of the [`mortal`] thread is its last but never happens, counted from zero.
+    /// At which of its operations the [`mortal`] thread is killed, counted from zero. Slices end only once it is: so
+    /// what passes without a death has lost no wake-up, and what passes with one has healed the loss.
     pub stop: Option<u32>,
 }
 
@@ -55,14 +55,14 @@ pub trait FromBytes {}
 impl<T> FromBytes for T {}
 
 /// Declares a thread-local of loom's threads, in the words of std's.
-macro_rules! thread_local {
+macro_rules! loom_local {
     ($($(#[$meta:meta])* static $name:ident: $type:ty = const { $init:expr };)+) => {
         loom::thread_local! { $($(#[$meta])* static $name: $type = $init;)+ }
     };
 }
-pub(crate) use thread_local;
+pub(crate) use loom_local as thread_local;
 
-thread_local! {
+loom_local! {
     /// Operations that this thread may do before it stops; `None` for a thread that never does.
     static LEFT: Cell<Option<u32>> = const { Cell::new(None) };
     static STOPPED: Cell<bool> = const { Cell::new(false) };
@@ -110,10 +110,6 @@ pub(crate) fn step() -> bool {
 /// Whether this thread's next operation is the one that never happens: then it never comes back from a sleep.
 pub(crate) fn stops_next() -> bool {
     PLAN.with_borrow(|plan| plan.stop.is_some()) && LEFT.with(Cell::get) == Some(0)
-}
-
-pub(crate) fn slices_end() -> bool {
-    PLAN.with_borrow(|plan| plan.slices)
 }
 
 fn is_weakened(caller: &Location<'_>) -> bool {

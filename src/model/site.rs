@@ -1,9 +1,9 @@
 //! Where in the source an operation stands, found by what is written there: the labels of the ordering edges are the
 //! names by which a model weakens them.
 
-use std::fmt;
 use std::panic::Location;
 use std::path::Path;
+use std::{env, fmt, fs, io};
 
 /// A line of the source with an atomic operation or a wake.
 #[derive(Clone, Debug)]
@@ -33,11 +33,10 @@ const OPERATIONS: [&str; 8] =
 /// line, before it.
 ///
 /// # Panics
-/// If there is none.
+/// If there is none, or the file has changed since it was compiled.
 #[must_use]
 pub fn sites(file: &str, text: &str) -> Vec<Site> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("src").join(file);
-    let source = std::fs::read_to_string(path).expect("the sources are there when the models run");
+    let source = source(file).unwrap_or_else(|error| panic!("{file}: {error}"));
     let lines: Vec<&str> = source.lines().collect();
     let mut found: Vec<Site> = Vec::new();
     for (index, _) in lines.iter().enumerate().filter(|(_, line)| line.contains(text)) {
@@ -52,4 +51,14 @@ pub fn sites(file: &str, text: &str) -> Vec<Site> {
     }
     assert!(!found.is_empty(), "{file} has no {text:?}");
     found
+}
+
+/// The text of `file`, if it is still what was compiled: else its lines would be somewhere else.
+fn source(file: &str) -> io::Result<String> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("src").join(file);
+    let compiled = fs::metadata(env::current_exe()?)?.modified()?;
+    if fs::metadata(&path)?.modified()? > compiled {
+        return Err(io::Error::other("changed since the models were built"));
+    }
+    fs::read_to_string(path)
 }

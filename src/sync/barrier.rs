@@ -1,26 +1,9 @@
-//! A reusable barrier in one 64-bit word, beside the number of its parties.
+//! A reusable barrier: arrive, wait for the others, go on. Its word is told in [`state`].
 //!
-//! | bits | what |
-//! |---|---|
-//! | 0 | `SLEEPERS`: somebody of this round may sleep on the low half |
-//! | 1 | `BROKEN` |
-//! | 2–31 | number of rounds that ended, modulo 2³⁰ |
-//! | 32–55 | arrivals in this round |
-//! | 56–63 | how the last eight rounds ended: bit 56 the last, 1 for a reset |
-//!
-//! | state | who may leave it, to where |
-//! |---|---|
-//! | arrivals < parties − 1 | an arriver: arrivals + 1 |
-//! | arrivals = parties − 1 | the last arriver, the leader: the next round; with an action first to arrivals + 1 |
-//! | arrivals = parties | the leader, after its action: the next round. Who comes now waits for that, then arrives |
-//! | any of these | who times out or aborts: + `BROKEN`. A resetter: the next round, ended by reset |
-//! | `BROKEN` | a resetter |
-//!
-//! A round's end clears arrivals and `SLEEPERS` in the same step; the flag belongs to the round. (A flag shared by two
-//! rounds hangs: the leader of the first, waking late, clears what a sleeper of the second has set.)
-//!
-//! A waiter knows how *its* round ended from the bit for it, however late it looks: eight rounds can pass only if
-//! others take its place in them, and then a ninth is taken for completed.
+//! The word knows how many arrived, not who. So that a party's death can be known, parties may become [`member`]s.
+
+mod member;
+mod state;
 
 use std::fmt;
 use std::time::Duration;
@@ -33,82 +16,17 @@ use crate::time::{Deadline, Patience};
 use crate::wait::sleep::{Sleeper, Slept};
 use crate::wait::spin::Spin;
 use crate::wait::{Platform, Wait, Word};
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct State(u64);
-
-/// What a state means for somebody who arrived in an earlier one.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Round {
-    Open,
-    Completed,
-    Broken,
-}
-
-impl State {
-    const SLEEPERS: u64 = 1;
-    const BROKEN: u64 = 1 << 1;
-    const ROUND_SHIFT: u32 = 2;
-    const ROUNDS: u64 = (1 << 30) - 1;
-    const ARRIVALS_SHIFT: u32 = 32;
-    const MOST_PARTIES: u32 = (1 << 24) - 1;
-    const HISTORY_SHIFT: u32 = 56;
-
-    fn has_sleepers(self) -> bool {
-        self.0 & Self::SLEEPERS != 0
-    }
-
-    fn with_sleepers(self) -> Self {
-        Self(self.0 | Self::SLEEPERS)
-    }
-
-    fn is_broken(self) -> bool {
-        self.0 & Self::BROKEN != 0
-    }
-
-    /// Broken, and everybody woken.
-    fn broken(self) -> Self {
-        Self(self.0 & !Self::SLEEPERS | Self::BROKEN)
-    }
-
-    fn round(self) -> u64 {
-        self.0 >> Self::ROUND_SHIFT & Self::ROUNDS
-    }
-
-    fn arrivals(self) -> u32 {
-        (self.0 >> Self::ARRIVALS_SHIFT) as u32 & Self::MOST_PARTIES
-    }
-
-    fn with_arrival(self) -> Self {
-        Self(self.0 + (1 << Self::ARRIVALS_SHIFT))
-    }
-
-    /// The next round, empty and whole.
-    fn next_round(self, by_reset: bool) -> Self {
-        let round = (self.round() + 1) & Self::ROUNDS;
-        let history = self.0 >> Self::HISTORY_SHIFT << 1 | u64::from(by_reset);
-        Self(history << Self::HISTORY_SHIFT | round << Self::ROUND_SHIFT)
-    }
-
-    fn low(self) -> u32 {
-        self.0 as u32
-    }
-
-    /// How the round of `arrived` stands.
-    fn round_of(self, arrived: Self) -> Round {
-        match self.round().wrapping_sub(arrived.round()) & Self::ROUNDS {
-            0 if self.is_broken() => Round::Broken,
-            0 => Round::Open,
-            ago @ 1..=8 if self.0 >> Self::HISTORY_SHIFT >> (ago - 1) & 1 == 1 => Round::Broken,
-            _ => Round::Completed,
-        }
-    }
-}
+pub use member::Member;
+use member::Members;
+use state::{Round, State};
 
 /// A barrier between processes: Python's `multiprocessing.Barrier` in sixteen bytes.
 ///
 /// A fixed number of parties meet; none goes on before all have come. Then it is ready for the next round. When one
 /// gives up, it breaks for all, until a [`reset`](Self::reset). All-zero bytes are one for a single party.
+///
+/// A party that dies before it arrives, or in the action, is waited for, unless it has [`join`](Self::join)ed: the death of a member breaks
+/// the barrier. `MEMBERS` is how many can join, at eight bytes each; none by default.
 ///
 /// # Example
 /// ```
@@ -124,11 +42,12 @@ impl State {
 /// ```
 #[cfg_attr(not(loom), derive(zerocopy::FromBytes))]
 #[repr(C)]
-pub struct Barrier<W: Wait = Platform> {
+pub struct Barrier<W: Wait = Platform, const MEMBERS: usize = 0> {
     word: AtomicU64,
     /// Never written after the creation; atomic because other processes' bytes must not be plain memory.
     parties: AtomicU32,
     wait: W,
+    members: Members<MEMBERS>,
 }
 
 impl Barrier {
@@ -152,8 +71,26 @@ impl<W: Wait> Barrier<W> {
         /// If there are 2²⁴ parties or more.
         #[must_use]
         pub fn new_in(parties: u32) -> Self {
+            Self::with_members(parties)
+        }
+    }
+}
+
+impl<W: Wait, const MEMBERS: usize> Barrier<W, MEMBERS> {
+    constructor! {
+        /// A barrier for `parties`, of which `MEMBERS` can [`join`](Self::join); zero counts as one.
+        ///
+        /// # Panics
+        /// If there are 2²⁴ parties or more.
+        #[must_use]
+        pub fn with_members(parties: u32) -> Self {
             assert!(parties <= State::MOST_PARTIES, "a barrier is for fewer than 2^24 parties");
-            Self { word: AtomicU64::new(0), parties: AtomicU32::new(parties), wait: fresh!(W) }
+            Self {
+                word: AtomicU64::new(0),
+                parties: AtomicU32::new(parties),
+                wait: fresh!(W),
+                members: Members::new(),
+            }
         }
     }
 
@@ -167,7 +104,8 @@ impl<W: Wait> Barrier<W> {
         self.meet(Patience::FOREVER, None::<fn()>)
     }
 
-    /// Arrives, and waits for at most `timeout` of monotonic time. Running out of time breaks the barrier for all.
+    /// Arrives, and waits for at most `timeout` of monotonic time. Running out of time breaks the barrier for all, unless
+    /// it ran out before this round had begun, while the action of the last one went on.
     ///
     /// # Errors
     /// `TimedOut` if it was this caller's time that ran out, else `Broken`.
@@ -195,8 +133,8 @@ impl<W: Wait> Barrier<W> {
             }
             let index = seen.arrivals();
             if index >= self.parties() {
-                // The leader's action runs still.
-                waiting.for_the_end_of(seen)?;
+                // The leader's action runs still. This party is early for the next round, and may break none.
+                waiting.for_the_end_of(seen, false)?;
                 continue;
             }
             let leader = index + 1 == self.parties();
@@ -209,7 +147,7 @@ impl<W: Wait> Barrier<W> {
             match action {
                 Some(action) if leader => self.lead(next, action)?,
                 _ if leader => self.wake_all(seen),
-                _ => waiting.for_the_end_of(next)?,
+                _ => waiting.for_the_end_of(next, true)?,
             }
             return Ok(BarrierWaitResult { index, leader });
         }
@@ -217,8 +155,8 @@ impl<W: Wait> Barrier<W> {
 
     /// The leader's part where there is an action: all have arrived, nobody has gone on.
     fn lead(&self, arrived: State, action: impl FnOnce()) -> Result<(), BarrierError> {
-        struct AbortOnPanic<'a, W: Wait>(&'a Barrier<W>);
-        impl<W: Wait> Drop for AbortOnPanic<'_, W> {
+        struct AbortOnPanic<'a, W: Wait, const MEMBERS: usize>(&'a Barrier<W, MEMBERS>);
+        impl<W: Wait, const MEMBERS: usize> Drop for AbortOnPanic<'_, W, MEMBERS> {
             fn drop(&mut self) {
                 self.0.abort();
             }
@@ -259,7 +197,7 @@ impl<W: Wait> Barrier<W> {
 
     /// Makes the barrier whole and empty. Whoever is waiting gets `Broken`.
     pub fn reset(&self) {
-        self.update(|seen| Some(seen.next_round(true)));
+        self.update(|seen| (seen.is_broken() || seen.arrivals() > 0).then(|| seen.next_round(true)));
     }
 
     /// How many must meet.
@@ -283,14 +221,15 @@ impl<W: Wait> Barrier<W> {
 }
 
 /// One party's wait.
-struct Waiting<'a, W: Wait> {
-    barrier: &'a Barrier<W>,
+struct Waiting<'a, W: Wait, const MEMBERS: usize> {
+    barrier: &'a Barrier<W, MEMBERS>,
     sleeper: Sleeper,
     spin: Spin,
 }
 
-impl<W: Wait> Waiting<'_, W> {
-    fn for_the_end_of(&mut self, arrived: State) -> Result<(), BarrierError> {
+impl<W: Wait, const MEMBERS: usize> Waiting<'_, W, MEMBERS> {
+    /// Waits until the round ends that `arrived` belongs to; `breaks` it when the time runs out.
+    fn for_the_end_of(&mut self, arrived: State, breaks: bool) -> Result<(), BarrierError> {
         let word = &self.barrier.word;
         loop {
             let seen = State(word.load(Ordering::Acquire)); // edge: arrive -> depart (Acquire end)
@@ -308,8 +247,10 @@ impl<W: Wait> Waiting<'_, W> {
                 continue;
             }
             match self.sleeper.sleep(&self.barrier.wait, Word::low_half(word), asleep.low()) {
-                Slept::Woken | Slept::SliceEnded | Slept::Interrupted => {}
-                Slept::Expired => return self.give_up(arrived),
+                Slept::Woken | Slept::Interrupted => {}
+                Slept::SliceEnded => self.barrier.break_for_the_dead(),
+                Slept::Expired if breaks => return self.give_up(arrived),
+                Slept::Expired => return Err(BarrierError::TimedOut),
             }
         }
     }
@@ -360,14 +301,14 @@ impl BarrierWaitResult {
     }
 }
 
-impl<W: Wait> Default for Barrier<W> {
+impl<W: Wait, const MEMBERS: usize> Default for Barrier<W, MEMBERS> {
     /// A barrier for a single party, as zero bytes are.
     fn default() -> Self {
-        Self::new_in(0)
+        Self::with_members(0)
     }
 }
 
-impl<W: Wait> fmt::Debug for Barrier<W> {
+impl<W: Wait, const MEMBERS: usize> fmt::Debug for Barrier<W, MEMBERS> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Barrier")
             .field("parties", &self.parties())

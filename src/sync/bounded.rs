@@ -59,6 +59,11 @@ impl<W: Wait> BoundedSemaphore<W> {
     acquiring_verbs!("one permit");
 
     #[inline]
+    fn take_now(&self) -> bool {
+        self.semaphore.take_now()
+    }
+
+    #[inline]
     fn acquire_with(&self, patience: Patience) -> Result<(), AcquireError> {
         self.semaphore.acquire_with(patience)
     }

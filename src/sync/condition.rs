@@ -1,36 +1,6 @@
-//! A condition variable in one 64-bit word: who waits, and how many of them are told to go on.
-//!
-//! | bits | what |
-//! |---|---|
-//! | 0–7 | CPU of the last notifier, plus one |
-//! | 8 | `SLEEPERS`: somebody may sleep on the low half |
-//! | 9–23 | number of notifications, modulo 2¹⁵ |
-//! | 24–31 | CPU of the last to register, plus one |
-//! | 32–43 | signals: notifications for one that no waiter has taken yet |
-//! | 44–55 | waiters of this generation, those included that a signal is meant for; never fewer than signals |
-//! | 56–63 | generation, modulo 2⁸ |
-//!
-//! | who | does | to the word |
-//! |---|---|---|
-//! | a waiter, lock in hand | registers | waiters + 1, its CPU; remembers the generation and the number of notifications |
-//! | a notifier of some | signals | signals + n, notifications + 1 |
-//! | a notifier of all | ends the generation | generation + 1, waiters = signals = 0, notifications + 1, no `SLEEPERS` |
-//! | a waiter that sees a signal younger than itself | takes it | waiters − 1, signals − 1 |
-//! | a waiter of an earlier generation | goes on | nothing |
-//! | a waiter that gives up | deregisters | waiters − 1 |
-//!
-//! Why not simply a number that every notification changes, as std has it? Because every sleep here ends with its
-//! slice, and then the sleeper must know whether it was meant: with the number alone, a `notify_one` would release
-//! everybody within 100 ms. Signals are counted, so exactly n go on (Zig's `Condition.FutexImpl` counts likewise), and
-//! a signal whose waiter was killed before it acted stays in the word for another: it is not lost.
-//!
-//! A signal is only for waiters that registered before it, hence the remembered number. Signals for the killed are
-//! found out: one that is older than a waiter, and still there after that waiter's first slice, has no taker; then that
-//! waiter starts a new generation, in which everybody else goes on for no reason. So a killed waiter costs a needless
-//! wake-up, once. Being woken for no reason is what a condition's waiters must expect anyway.
-//!
-//! A waiter that slept through exactly 256 generations would take the present one for its own; so one that missed 255
-//! notifications goes on in any case.
+//! A condition variable: register, release the lock, sleep, acquire it again. Its word is told in [`state`].
+
+mod state;
 
 use std::fmt;
 use std::time::Duration;
@@ -38,144 +8,23 @@ use std::time::Duration;
 use super::guard::Guard;
 use crate::atomic::{AtomicU64, Ordering, constructor, fresh};
 use crate::error::AcquireError;
-use crate::owner::Cpu;
 use crate::time::{Deadline, Patience};
 use crate::wait::sleep::{Sleeper, Slept};
 use crate::wait::spin::Spin;
 use crate::wait::{Platform, Wait, Word};
+use state::{Meaning, State, Ticket};
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct State(u64);
-
-/// What a waiter remembers of the state it registered in.
-#[derive(Clone, Copy)]
-struct Ticket {
-    generation: u64,
-    notifications: u64,
-    /// Where the one who is going to notify was last seen, if it was.
-    partner: Cpu,
-}
-
-impl Ticket {
-    /// The ticket of a waiter that found the state `before` and made `registered` of it.
-    ///
-    /// Who notified last may be the waiter itself, as when two take turns. Then the partner is the one who waited last.
-    fn new(before: State, registered: State) -> Self {
-        let notifier = before.notifier_cpu();
-        let partner = if notifier == registered.waiter_cpu() { before.waiter_cpu() } else { notifier };
-        Self { generation: registered.generation(), notifications: registered.notifications(), partner }
-    }
-}
-
-/// What a state means for the holder of a ticket.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Meaning {
-    Wait,
-    /// A signal is there that it may take.
-    Signalled,
-    /// Its generation is over.
-    Released,
-}
-
-impl State {
-    const SLEEPERS: u64 = 1 << 8;
-    const NOTIFICATIONS_SHIFT: u32 = 9;
-    const NOTIFICATIONS: u64 = (1 << 15) - 1;
-    const WAITER_CPU_SHIFT: u32 = 24;
-    const SIGNALS_SHIFT: u32 = 32;
-    const WAITERS_SHIFT: u32 = 44;
-    const GENERATION_SHIFT: u32 = 56;
-    /// Waiters and signals each fill 12 bits.
-    const MOST: u64 = 0xfff;
-
-    fn notifications(self) -> u64 {
-        self.0 >> Self::NOTIFICATIONS_SHIFT & Self::NOTIFICATIONS
-    }
-
-    fn signals(self) -> u64 {
-        self.0 >> Self::SIGNALS_SHIFT & Self::MOST
-    }
-
-    fn waiters(self) -> u64 {
-        self.0 >> Self::WAITERS_SHIFT & Self::MOST
-    }
-
-    fn generation(self) -> u64 {
-        self.0 >> Self::GENERATION_SHIFT
-    }
-
-    fn has_sleepers(self) -> bool {
-        self.0 & Self::SLEEPERS != 0
-    }
-
-    fn with_sleepers(self) -> Self {
-        Self(self.0 | Self::SLEEPERS)
-    }
-
-    fn notifier_cpu(self) -> Cpu {
-        Cpu(self.0 as u8)
-    }
-
-    fn low(self) -> u32 {
-        self.0 as u32
-    }
-
-    /// The CPU of whoever registered last.
-    fn waiter_cpu(self) -> Cpu {
-        Cpu((self.0 >> Self::WAITER_CPU_SHIFT) as u8)
-    }
-
-    /// One waiter more, on this CPU; `None` when they cannot be counted any more.
-    fn registered(self) -> Option<Self> {
-        let word = self.0 & !(0xff << Self::WAITER_CPU_SHIFT) | u64::from(Cpu::mine().0) << Self::WAITER_CPU_SHIFT;
-        (self.waiters() < Self::MOST).then_some(Self(word + (1 << Self::WAITERS_SHIFT)))
-    }
-
-    /// One waiter less, and its signal if it takes one. Scribbled counts do not go below zero.
-    fn left(self, signals: u64) -> Self {
-        let signals = signals.min(self.signals());
-        let waiters = self.waiters().min(1);
-        Self(self.0 - (signals << Self::SIGNALS_SHIFT) - (waiters << Self::WAITERS_SHIFT))
-    }
-
-    /// The low half, awake, after one more notification by this CPU.
-    fn notified(self) -> u64 {
-        let notifications = self.notifications().wrapping_add(1) & Self::NOTIFICATIONS;
-        let waiter_cpu = self.0 & 0xff << Self::WAITER_CPU_SHIFT;
-        waiter_cpu | notifications << Self::NOTIFICATIONS_SHIFT | u64::from(Cpu::mine().0)
-    }
-
-    /// After a notification of `n` waiters, fewer than there are.
-    fn signalled(self, n: u64) -> Self {
-        let counts = self.0 >> Self::SIGNALS_SHIFT << Self::SIGNALS_SHIFT;
-        Self((counts + (n << Self::SIGNALS_SHIFT)) | self.notified() | self.0 & Self::SLEEPERS)
-    }
-
-    /// After a notification of all, with `waiters` in the new generation.
-    fn released(self, waiters: u64) -> Self {
-        let generation = self.generation().wrapping_add(1) << Self::GENERATION_SHIFT;
-        Self(generation | waiters << Self::WAITERS_SHIFT | self.notified())
-    }
-
-    fn meaning(self, ticket: Ticket) -> Meaning {
-        let since = self.notifications().wrapping_sub(ticket.notifications) & Self::NOTIFICATIONS;
-        if self.generation() != ticket.generation || since >= 255 {
-            Meaning::Released
-        } else if since > 0 && self.signals() > 0 {
-            Meaning::Signalled
-        } else {
-            Meaning::Wait
-        }
-    }
-}
+/// How long a signal waits for its taker before it counts as a dead one's. A living one is woken in some 20 µs, and on a
+/// machine with fifty threads per core runs within 0.1 s; if not, waiters go on for no reason.
+const GRACE_NANOS: u64 = 100_000_000;
 
 /// A condition variable between processes: Python's `multiprocessing.Condition` in eight bytes.
 ///
 /// It waits with the guard of any lock of this crate; an [`RLock`](crate::RLock) is released however deep it is
 /// nested, and comes back as deep. All-zero bytes are a fresh one. Notifications wake those who wait at that moment
-/// and are not remembered. As with every condition variable a wait may return for no reason, here only after a
-/// process was killed while it waited or when more than 4095 wait at once: check in a loop, or use
-/// [`wait_while`](Self::wait_while).
+/// and are not remembered. As with every condition variable a wait may return for no reason, here only after a waiter
+/// was killed or did not run for a tenth of a second, or 255 notifications went to others, or when more than 4095 wait at
+/// once: check in a loop, or use [`wait_while`](Self::wait_while).
 ///
 /// Notify with the lock held, or after releasing it; the second saves the woken a wait for the lock.
 ///
@@ -183,7 +32,8 @@ impl State {
 /// The lock is held again at the end of a wait, timed out or not, unless acquiring it failed with
 /// [`OwnerDied`](AcquireError::OwnerDied): then a [`LockGuard`](crate::LockGuard) or
 /// [`RLockGuard`](crate::RLockGuard) holds nothing until it `recover`s. A [`MutexGuard`](crate::MutexGuard) holds the
-/// mutex even then; the error says that the data may be torn, until `clear_poison`.
+/// mutex even then; the error says that the data may be torn, until `clear_poison`. (A holder's panic is no error of a
+/// wait: ask [`is_poisoned`](crate::Mutex::is_poisoned).)
 ///
 /// # Example
 /// ```
@@ -300,9 +150,9 @@ impl<W: Wait> Condition<W> {
         guard.hold()?;
         // Before the lock is released: whoever changes the condition under it, and notifies, finds us registered.
         let ticket = self.register();
-        let depth = guard.let_go();
+        guard.let_go();
         let notified = self.sleep(ticket, patience);
-        guard.take_back(depth)?;
+        guard.take_back()?;
         notified
     }
 
@@ -331,7 +181,7 @@ impl<W: Wait> Condition<W> {
                 // Acquire: should another signal have come meanwhile, it may be that one which is taken.
                 Meaning::Signalled if self.replace(seen, seen.left(1), Ordering::Acquire) => return Ok(true),
                 Meaning::Signalled => continue,
-                Meaning::Wait if !sleeper.only_looks() && spin.again(ticket.partner) => continue,
+                Meaning::Wait if !sleeper.only_looks() && seen.fits() && spin.again(ticket.partner) => continue,
                 Meaning::Wait => {}
             }
             let asleep = seen.with_sleepers();
@@ -340,7 +190,8 @@ impl<W: Wait> Condition<W> {
             }
             match sleeper.sleep(&self.wait, Word::low_half(&self.word), asleep.low()) {
                 Slept::Woken => {}
-                Slept::SliceEnded => self.bury(&mut ticket),
+                Slept::SliceEnded if sleeper.waited() >= GRACE_NANOS => self.bury(&mut ticket),
+                Slept::SliceEnded => {}
                 Slept::Expired => return Ok(self.deregister(ticket)),
                 Slept::Interrupted if self.deregister(ticket) => return Ok(true),
                 Slept::Interrupted => return Err(AcquireError::Interrupted),
@@ -358,15 +209,14 @@ impl<W: Wait> Condition<W> {
         }
     }
 
-    /// After a slice: signals older than this waiter, still there, were for waiters that were killed. Start afresh.
+    /// After the grace: signals older than this waiter, still there, were for waiters that were killed. Start afresh.
     fn bury(&self, ticket: &mut Ticket) {
         let seen = State(self.word.load(Ordering::Relaxed));
-        let older = seen.notifications() == ticket.notifications && seen.generation() == ticket.generation;
         let afresh = seen.released(1);
         // Relaxed: should one of them live after all, it goes on by this state; being a read-modify-write, it is in the
         // release sequence of the notification that was meant for it.
-        if older && seen.signals() > 0 && self.replace(seen, afresh, Ordering::Relaxed) {
-            *ticket = Ticket { partner: ticket.partner, ..Ticket::new(seen, afresh) };
+        if seen.has_only_older_signals(*ticket) && self.replace(seen, afresh, Ordering::Relaxed) {
+            *ticket = ticket.renewed(afresh);
             self.wake(seen, u32::MAX);
         }
     }

@@ -125,7 +125,7 @@ impl<W: Wait> Event<W> {
     pub fn set(&self) {
         let mut seen = State(self.word.load(Ordering::Relaxed));
         loop {
-            // edge: set -> wait (Release end)
+            // edge: set -> wait, set -> clear (Release end)
             match self.word.compare_exchange_weak(seen.0, seen.set().0, Ordering::Release, Ordering::Relaxed) {
                 Ok(_) => break,
                 Err(now) => seen = State(now),
@@ -144,9 +144,11 @@ impl<W: Wait> Event<W> {
     /// Takes the flag back. Whoever was released is not held up. Async-signal-safe.
     #[inline]
     pub fn clear(&self) {
-        // Relaxed, and a read-modify-write: it goes on the release sequence of the set before it, so that a waiter
-        // that sees only the changed number of sets still has its edge.
-        self.word.fetch_and(!State::SET, Ordering::Relaxed);
+        // A read-modify-write: it goes on the release sequence of the set before it, so that a waiter that sees only the
+        // changed number of sets still has its edge.
+        // edge: set -> clear (Acquire end): who clears, then looks for work, and waits if there is none, finds what was
+        // made before the set that it took back. That set wakes nobody any more.
+        self.word.fetch_and(!State::SET, Ordering::Acquire);
     }
 
     /// Whether it is set.
@@ -187,7 +189,10 @@ impl<W: Wait> Event<W> {
 
     #[cold]
     fn wait_contended(&self, patience: Patience) -> Result<(), AcquireError> {
-        let before = State(self.word.load(Ordering::Relaxed));
+        let before = State(self.word.load(Ordering::Acquire)); // edge: set -> wait (Acquire end)
+        if before.is_set() {
+            return Ok(());
+        }
         let mut sleeper = Sleeper::new(patience);
         let mut spin = Spin::new();
         loop {

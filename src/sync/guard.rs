@@ -17,11 +17,11 @@ pub trait Held {
     /// Makes sure that the guard holds its lock, which it may have lost to an earlier error.
     fn hold(&mut self) -> Result<(), AcquireError>;
 
-    /// Releases the lock whole, however deep it is nested; returns what `take_back` needs.
-    fn let_go(&mut self) -> u32;
+    /// Releases the lock whole, however deep it is nested.
+    fn let_go(&mut self);
 
     /// Acquires the lock again, as deep as it was.
-    fn take_back(&mut self, depth: u32) -> Result<(), AcquireError>;
+    fn take_back(&mut self) -> Result<(), AcquireError>;
 }
 
 /// Gives a lock without data its RAII forms, and defines their guard.
@@ -55,7 +55,7 @@ macro_rules! guarded {
             }
         }
 
-        #[doc = concat!("Holds a [`", stringify!($lock), "`] until it is dropped.")]
+        #[doc = concat!("Holds a [`", stringify!($lock), "`] until it is dropped. It releases only what its thread still holds.")]
         ///
         /// After an error of [`Condition::wait`](crate::Condition::wait) it holds nothing, and dropping it releases
         /// nothing; [`recover`](Self::recover) takes the lock over from a dead holder, and another `wait` acquires it
@@ -63,7 +63,10 @@ macro_rules! guarded {
         #[must_use = "dropping the guard releases at once"]
         pub struct $guard<'a, W: crate::wait::Wait = crate::wait::Platform> {
             lock: &'a $lock<W>,
+            /// Whether it acquired, and has not let go since.
             held: bool,
+            /// How deep it was nested when it let go.
+            depth: u32,
             data: (),
             /// As std's: to be dropped by the thread that acquired, but shared freely.
             stays: std::marker::PhantomData<std::sync::MutexGuard<'static, ()>>,
@@ -71,7 +74,7 @@ macro_rules! guarded {
 
         impl<'a, W: crate::wait::Wait> $guard<'a, W> {
             fn new(lock: &'a $lock<W>) -> Self {
-                Self { lock, held: true, data: (), stays: std::marker::PhantomData }
+                Self { lock, held: true, depth: 0, data: (), stays: std::marker::PhantomData }
             }
 
             /// Takes the lock over from a dead holder, for a guard that lost it in a condition's wait.
@@ -79,11 +82,18 @@ macro_rules! guarded {
             /// # Errors
             /// `WouldBlock` if there is no dead holder to take over from.
             pub fn recover(&mut self) -> Result<(), crate::AcquireError> {
-                if !self.held {
-                    self.lock.recover()?;
+                if !self.holds() {
+                    self.lock.recover_whole(self.depth)?;
                     self.held = true;
                 }
                 Ok(())
+            }
+
+            /// Whether the lock is this thread's still: somebody may have released it under the guard, and a forked
+            /// child has a copy of the guard but not the lock.
+            #[inline]
+            fn holds(&self) -> bool {
+                self.held && self.lock.is_held_here()
             }
         }
 
@@ -97,20 +107,16 @@ macro_rules! guarded {
 
         impl<W: crate::wait::Wait> super::guard::Held for $guard<'_, W> {
             fn hold(&mut self) -> Result<(), crate::AcquireError> {
-                if !self.held {
-                    self.lock.acquire()?;
-                    self.held = true;
-                }
-                Ok(())
+                if self.holds() { Ok(()) } else { self.take_back() }
             }
 
-            fn let_go(&mut self) -> u32 {
+            fn let_go(&mut self) {
                 self.held = false;
-                self.lock.release_whole()
+                self.depth = self.lock.release_whole();
             }
 
-            fn take_back(&mut self, depth: u32) -> Result<(), crate::AcquireError> {
-                self.lock.acquire_whole(depth)?;
+            fn take_back(&mut self) -> Result<(), crate::AcquireError> {
+                self.lock.acquire_whole(self.depth)?;
                 self.held = true;
                 Ok(())
             }
@@ -119,8 +125,8 @@ macro_rules! guarded {
         impl<W: crate::wait::Wait> Drop for $guard<'_, W> {
             #[inline]
             fn drop(&mut self) {
-                if self.held {
-                    // An error means that somebody else released it meanwhile, which the lock's own rules allow.
+                if self.holds() {
+                    // An error means that somebody else released it just now, which the lock's own rules allow.
                     let _ = self.lock.release();
                 }
             }

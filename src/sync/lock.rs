@@ -64,6 +64,11 @@ impl<W: Wait> Lock<W> {
     acquiring_verbs!("the lock");
 
     #[inline]
+    fn take_now(&self) -> bool {
+        self.word.take_free().is_ok()
+    }
+
+    #[inline]
     fn acquire_with(&self, patience: Patience) -> Result<(), AcquireError> {
         self.word.acquire(patience)
     }
@@ -75,7 +80,8 @@ impl<W: Wait> Lock<W> {
 
     /// Releases the lock, whoever holds it, and wakes one waiter.
     ///
-    /// Async-signal-safe. What the caller did before happens before the next acquire returns.
+    /// Async-signal-safe, but with [`KernelRobust`](crate::wait::KernelRobust), where only the holder may release. What
+    /// the caller did before happens before the next acquire returns.
     ///
     /// # Errors
     /// `NotLocked`.
@@ -132,10 +138,19 @@ impl<W: Wait> Lock<W> {
         self.word.holder()
     }
 
+    #[inline]
+    fn is_held_here(&self) -> bool {
+        self.word.is_mine()
+    }
+
     fn release_whole(&self) -> u32 {
         // NotLocked: somebody released it under the guard. The wait goes on, and takes it at the end.
         let _ = self.release();
         0
+    }
+
+    fn recover_whole(&self, _depth: u32) -> Result<(), AcquireError> {
+        self.recover()
     }
 
     fn acquire_whole(&self, _depth: u32) -> Result<(), AcquireError> {

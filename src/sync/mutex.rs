@@ -32,7 +32,8 @@ use crate::wait::{Platform, Wait};
 /// unlocked one round zeroed data.
 ///
 /// The data must be plain when it lives in shared memory: no pointers, no handles ([`Shared`](crate::Shared) asks for
-/// `zerocopy::FromBytes`).
+/// `zerocopy::FromBytes`). What it guards is as safe as all who map it are honest: a process that writes zeros over a
+/// held mutex lets a second holder in.
 ///
 /// # Example
 /// ```
@@ -179,7 +180,7 @@ impl<T, W: Wait> Mutex<T, W> {
         PoisonCause::from_word(self.poison.load(Ordering::Relaxed))
     }
 
-    /// Whether the next to lock will get a [`PoisonError`]. Out of date as soon as it is known, but for the holder.
+    /// Whether a holder is known to have died or panicked. A death is not known before somebody tries to lock.
     #[must_use]
     pub fn is_poisoned(&self) -> bool {
         self.poison().is_some()
@@ -197,8 +198,14 @@ impl<T, W: Wait> Mutex<T, W> {
     }
 
     /// The data, without locking: the exclusive borrow proves that nobody else in this process can.
-    pub fn get_mut(&mut self) -> &mut T {
-        self.data.get_mut()
+    ///
+    /// # Errors
+    /// The data inside a [`PoisonError`] if it may be torn.
+    pub fn get_mut(&mut self) -> LockResult<&mut T> {
+        match self.poison() {
+            None => Ok(self.data.get_mut()),
+            Some(cause) => Err(PoisonError::new(self.data.get_mut(), cause)),
+        }
     }
 
     /// The data of a mutex that is not needed any more.
@@ -213,7 +220,7 @@ impl<T, W: Wait> Mutex<T, W> {
     }
 }
 
-fn try_lock_error<G>(error: AcquireError) -> TryLockError<G> {
+pub(super) fn try_lock_error<G>(error: AcquireError) -> TryLockError<G> {
     match error {
         AcquireError::TimedOut => TryLockError::TimedOut,
         AcquireError::WouldDeadlock => TryLockError::WouldDeadlock,
@@ -221,14 +228,23 @@ fn try_lock_error<G>(error: AcquireError) -> TryLockError<G> {
     }
 }
 
-/// Holds a [`Mutex`] and gives access to its data, until it is dropped.
+/// Holds a [`Mutex`] and gives access to its data, until it is dropped. A forked child's copy releases nothing, and must
+/// not be used: the data is the parent's.
+///
+/// It is shared between threads only if the data is:
+///
+/// ```compile_fail
+/// fn shared<T: Sync>(_: T) {}
+/// let mutex = shmsync::Mutex::new(std::cell::Cell::new(0));
+/// shared(mutex.lock().unwrap());
+/// ```
 #[must_use = "dropping the guard unlocks at once"]
 pub struct MutexGuard<'a, T, W: Wait = Platform> {
     mutex: &'a Mutex<T, W>,
     /// Whether the thread was panicking when it locked: then a panic at the end is not this guard's.
     panicking: bool,
     /// As std's: to be dropped by the thread that locked, but shared freely.
-    stays: PhantomData<std::sync::MutexGuard<'a, ()>>,
+    stays: PhantomData<std::sync::MutexGuard<'a, T>>,
 }
 
 impl<T, W: Wait> Deref for MutexGuard<'_, T, W> {
@@ -252,6 +268,9 @@ impl<T, W: Wait> DerefMut for MutexGuard<'_, T, W> {
 impl<T, W: Wait> MutexGuard<'_, T, W> {
     #[inline]
     fn unlock(&self) {
+        if !self.mutex.word.is_mine() {
+            return; // a forked child's copy of its parent's guard, or scribbled bytes
+        }
         if !self.panicking && std::thread::panicking() {
             if let Some(me) = Token::mine().owner() {
                 self.mutex.poison.store(PoisonCause::Panicked(me).into_word(), Ordering::Relaxed);
@@ -283,18 +302,18 @@ impl<T, W: Wait> Held for MutexGuard<'_, T, W> {
         Ok(())
     }
 
-    fn let_go(&mut self) -> u32 {
+    fn let_go(&mut self) {
         self.unlock();
-        0
     }
 
-    fn take_back(&mut self, _depth: u32) -> Result<(), AcquireError> {
+    fn take_back(&mut self) -> Result<(), AcquireError> {
         if self.mutex.word.take_free().is_err() {
             self.mutex.lock_contended();
         }
         match self.mutex.poison() {
             Some(PoisonCause::Died(owner)) => Err(AcquireError::OwnerDied(owner)),
-            _ => Ok(()),
+            // There is no word for a panic among the errors of a wait; `is_poisoned` tells.
+            Some(PoisonCause::Panicked(_)) | None => Ok(()),
         }
     }
 }

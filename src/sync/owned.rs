@@ -45,11 +45,20 @@ impl<W: Wait> OwnedWord<W> {
     /// Takes the word if it is free: the whole of an uncontended acquire. Otherwise what it holds.
     #[inline]
     pub(super) fn take_free(&self) -> Result<(), Token> {
-        // edge: release -> acquire (Acquire end): what the last holder wrote is seen by this one.
-        match self.word.compare_exchange(Token::FREE.0, Token::mine().0, Ordering::Acquire, Ordering::Relaxed) {
-            Ok(_) => Ok(()),
-            Err(seen) => Err(Token(seen)),
-        }
+        self.take(Token::FREE, Token::mine())
+    }
+
+    /// Makes `mine` the holder of a word that reads `seen`, free or dead. Otherwise what it holds.
+    #[inline]
+    fn take(&self, seen: Token, mine: Token) -> Result<(), Token> {
+        let mut now = seen;
+        let taken = self.wait.taking(mine, || {
+            // edge: release -> acquire (Acquire end): what the last holder wrote is seen by this one.
+            let taken = self.word.compare_exchange(seen.0, mine.0, Ordering::Acquire, Ordering::Relaxed);
+            now = Token(taken.unwrap_or_else(|now| now));
+            taken.is_ok()
+        });
+        if taken { Ok(()) } else { Err(now) }
     }
 
     /// Takes the word, waiting as long as `patience` lasts.
@@ -77,37 +86,52 @@ impl<W: Wait> OwnedWord<W> {
             match sleeper.sleep(&self.wait, Word::low_half(&self.word), held.low()) {
                 Slept::Woken => spin = Spin::new(),
                 Slept::SliceEnded => self.check_holder()?,
-                Slept::Expired => return Err(AcquireError::TimedOut), // invariant 2: `held` had waiters
+                Slept::Expired => return self.last_look(),
                 Slept::Interrupted => return Err(AcquireError::Interrupted),
             }
             mine = Token::mine().with_waiters();
         }
     }
 
+    /// After the deadline, as soon as a slice's end or sooner: who asks again and again for short times must learn of a
+    /// death, too. The word had waiters at the last look (invariant 2), and is taken with them.
+    #[cold]
+    fn last_look(&self) -> Result<(), AcquireError> {
+        let seen = self.token();
+        if seen.is_free() && self.take(seen, Token::mine().with_waiters()).is_ok() {
+            return Ok(());
+        }
+        if !seen.is_free() && liveness::is_dead_cached(seen) && self.mark_dead(seen) {
+            self.examine(seen.marked_dead())?;
+        }
+        Err(AcquireError::TimedOut)
+    }
+
     /// Spins until the word can be taken as `mine` (`None`), or returns the held word in which sleepers are announced.
     fn take_or_announce(&self, mine: Token, spin: &mut Spin) -> Result<Option<Token>, AcquireError> {
         let mut spinning = true;
-        let mut seen = Token(self.word.load(Ordering::Relaxed));
+        let mut seen = self.token();
         loop {
-            let next = if seen.is_free() {
-                mine.with_waiters_of(seen)
+            if seen.is_free() {
+                match self.take(seen, mine.with_waiters_of(seen)) {
+                    Ok(()) => return Ok(None),
+                    Err(now) => seen = now,
+                }
             } else if seen.is_marked_dead() {
-                return Err(AcquireError::OwnerDied(seen.dead_owner()));
+                seen = self.examine(seen)?;
             } else if spinning && spin.again(seen.cpu()) {
-                seen = Token(self.word.load(Ordering::Relaxed));
-                continue;
+                seen = self.token();
             } else if seen.has_waiters() {
                 return Ok(Some(seen));
             } else {
                 spinning = false;
-                seen.with_waiters()
-            };
-            // edge: release -> acquire (Acquire end), when this takes the word. Announcing needs no order: the futex
-            // compares the word again under its own lock, and a release that misses the bit has changed the word.
-            match self.word.compare_exchange(seen.0, next.0, Ordering::Acquire, Ordering::Relaxed) {
-                Ok(_) if seen.is_free() => return Ok(None),
-                Ok(_) => return Ok(Some(next)),
-                Err(now) => seen = Token(now),
+                let announced = seen.with_waiters();
+                // Needs no order: the futex compares the word again under its own lock, and a release that misses the
+                // bit has changed the word.
+                match self.word.compare_exchange(seen.0, announced.0, Ordering::Relaxed, Ordering::Relaxed) {
+                    Ok(_) => return Ok(Some(announced)),
+                    Err(now) => seen = Token(now),
+                }
             }
         }
     }
@@ -118,24 +142,45 @@ impl<W: Wait> OwnedWord<W> {
         loop {
             if seen.is_free() {
                 // A free word with a hint left in it: only scribbled bytes, or a kernel that cleaned up, leave one.
-                let mine = Token::mine().with_waiters_of(seen);
-                match self.word.compare_exchange(seen.0, mine.0, Ordering::Acquire, Ordering::Relaxed) {
-                    Ok(_) => return Ok(()), // edge: release -> acquire
-                    Err(now) => seen = Token(now),
+                match self.take(seen, Token::mine().with_waiters_of(seen)) {
+                    Ok(()) => return Ok(()),
+                    Err(now) => seen = now,
                 }
             } else if seen.is_marked_dead() || liveness::is_dead_cached(seen) && self.mark_dead(seen) {
-                return Err(AcquireError::OwnerDied(seen.dead_owner()));
+                seen = self.examine(seen)?;
             } else {
                 return Err(AcquireError::WouldBlock);
             }
         }
     }
 
+    /// The error for a word that is marked dead; or what it is now, if the mark is not proven.
+    ///
+    /// The kernel's mark takes the thread id out, wakes one waiter only, and is an error if a thread of another PID
+    /// namespace with the holder's id died here. Its holder is on record then, unless it died in the instant between
+    /// taking the word and leaving its name: the stamp tells whether the record is this holder's.
+    fn examine(&self, seen: Token) -> Result<Token, AcquireError> {
+        let mut dead = seen;
+        if let Some(holder) = self.wait.holder_on_record().filter(|&holder| seen.is_without_id_of(holder)) {
+            let alive = liveness::of(holder) != Liveness::Dead;
+            dead = if alive { holder } else { holder.marked_dead() }.with_waiters_of(seen);
+            // Relaxed: puts back what was there.
+            if let Err(now) = self.word.compare_exchange(seen.0, dead.0, Ordering::Relaxed, Ordering::Relaxed) {
+                return Ok(Token(now));
+            }
+            self.wake_all(seen);
+            if alive {
+                return Ok(dead);
+            }
+        }
+        Err(AcquireError::OwnerDied(dead.dead_owner()))
+    }
+
     /// After a slice: is the holder alive?
     fn check_holder(&self) -> Result<(), AcquireError> {
-        let seen = Token(self.word.load(Ordering::Relaxed));
+        let seen = self.token();
         if !seen.is_free() && liveness::of(seen) == Liveness::Dead && self.mark_dead(seen) {
-            return Err(AcquireError::OwnerDied(seen.dead_owner()));
+            return self.examine(seen.marked_dead()).map(drop);
         }
         Ok(())
     }
@@ -150,32 +195,39 @@ impl<W: Wait> OwnedWord<W> {
         // Only this very token, or the same with a hint that came meanwhile (invariant 3).
         let mut now = seen;
         loop {
-            // Relaxed: says nothing of what the dead holder wrote; `recover` has the Acquire.
-            match self.word.compare_exchange(now.0, now.marked_dead().0, Ordering::Relaxed, Ordering::Relaxed) {
+            // edge: release -> acquire (Release end): what the prover knows of the dead, whoever recovers knows.
+            match self.word.compare_exchange(now.0, now.marked_dead().0, Ordering::Release, Ordering::Relaxed) {
                 Ok(_) => break,
                 Err(other) if Token(other) == seen.with_waiters() => now = Token(other),
                 Err(other) => return Token(other).is_marked_dead() && Token(other).same_thread(seen),
             }
         }
-        if now.has_waiters() {
+        self.wake_all(now);
+        true
+    }
+
+    fn wake_all(&self, before: Token) {
+        if before.has_waiters() {
             self.wait.wake(Word::low_half(&self.word), u32::MAX);
         }
-        true
     }
 
     /// Takes over from a dead holder, whom it returns; `WouldBlock` if there is none. One of many callers wins.
     pub(super) fn recover(&self) -> Result<Token, AcquireError> {
-        let mut seen = Token(self.word.load(Ordering::Relaxed));
+        let mut seen = self.token();
         loop {
             if seen.is_free() || liveness::of(seen) != Liveness::Dead {
                 return Err(AcquireError::WouldBlock);
             }
-            let mine = Token::mine().with_waiters_of(seen);
-            // edge: the dead holder's own Acquire -> recover. What the dead wrote after its last atomic access is not
-            // ordered by anything in the language; its death was proven through the kernel, which orders it.
-            match self.word.compare_exchange(seen.0, mine.0, Ordering::Acquire, Ordering::Relaxed) {
-                Ok(_) => return Ok(seen),
-                Err(now) => seen = Token(now),
+            if let Ok(now) = self.examine(seen) {
+                seen = now;
+                continue;
+            }
+            // What the dead holder wrote is not ordered by anything in the language; its death was proven through the
+            // kernel, which orders it.
+            match self.take(seen, Token::mine().with_waiters_of(seen)) {
+                Ok(()) => return Ok(seen),
+                Err(now) => seen = now,
             }
         }
     }
@@ -183,23 +235,30 @@ impl<W: Wait> OwnedWord<W> {
     /// Frees the word, whoever holds it, and wakes a sleeper.
     #[inline]
     pub(super) fn release(&self) -> Result<(), ReleaseError> {
-        // edge: release -> acquire (Release end): what this holder wrote is seen by the next.
-        let held = Token(self.word.swap(Token::FREE.0, Ordering::Release));
-        if held.has_waiters() {
-            self.wake_one();
+        if W::BY_HOLDER_ONLY && !self.is_mine() {
+            let held = self.token();
+            return Err(if held.is_free() { ReleaseError::NotLocked } else { ReleaseError::NotOwner(held.owner()) });
         }
-        if held.is_free() { Err(ReleaseError::NotLocked) } else { Ok(()) }
+        self.wait.freeing(|| {
+            // edge: release -> acquire (Release end): what this holder wrote is seen by the next.
+            let held = Token(self.word.swap(Token::FREE.0, Ordering::Release));
+            if held.has_waiters() {
+                self.wake_one();
+            }
+            if held.is_free() { Err(ReleaseError::NotLocked) } else { Ok(()) }
+        })
     }
 
+    /// Wakes one sleeper; whether there was one.
     #[cold]
-    fn wake_one(&self) {
-        self.wait.wake(Word::low_half(&self.word), 1);
+    pub(super) fn wake_one(&self) -> bool {
+        self.wait.wake(Word::low_half(&self.word), 1) > 0
     }
 
-    /// Has nobody in particular hold the word from now on. A dead holder stays one.
+    /// Has nobody in particular hold the word from now on. A holder that is marked dead stays so.
     pub(super) fn disown(&self) {
-        let mut seen = Token(self.word.load(Ordering::Relaxed));
-        while !seen.is_free() && !seen.is_marked_dead() {
+        let mut seen = self.token();
+        while !W::BY_HOLDER_ONLY && !seen.is_free() && !seen.is_marked_dead() {
             let nobody = Token::NOBODY.with_waiters_of(seen);
             // Release: a release by somebody else, which learned of this by other means, need not repeat it.
             match self.word.compare_exchange_weak(seen.0, nobody.0, Ordering::Release, Ordering::Relaxed) {
@@ -221,7 +280,7 @@ impl<W: Wait> OwnedWord<W> {
 
     #[inline]
     pub(super) fn is_mine(&self) -> bool {
-        self.token().same_thread(Token::mine())
+        self.wait.is_mine(self.token())
     }
 
     /// `free`, `held by tid 4711`, ..: for `Debug`.
@@ -235,5 +294,40 @@ impl<W: Wait> OwnedWord<W> {
         let dead = if token.is_marked_dead() { ", who died" } else { "" };
         let waiters = if token.has_waiters() { ", waited for" } else { "" };
         held + dead + waiters
+    }
+}
+
+/// What `RwLock` asks of its writers' word besides: its readers look at the word, and sleep elsewhere.
+impl<W: Wait> OwnedWord<W> {
+    /// `take_free`, in the one order of all `SeqCst` accesses.
+    #[inline]
+    pub(super) fn take_free_in_order(&self) -> bool {
+        let mine = Token::mine();
+        // edge: write released -> entered (Acquire end)
+        let take = || self.word.compare_exchange(Token::FREE.0, mine.0, Ordering::SeqCst, Ordering::Relaxed).is_ok();
+        self.wait.taking(mine, take)
+    }
+
+    /// `token`, in the one order of all `SeqCst` accesses; what the last holder wrote is seen by who finds it free.
+    #[inline]
+    pub(super) fn token_in_order(&self) -> Token {
+        Token(self.word.load(Ordering::SeqCst)) // edge: write released -> entered (Acquire end)
+    }
+
+    /// Sets `WAITERS` for somebody who sleeps elsewhere, if the word is still `seen`; whether it is.
+    pub(super) fn announce(&self, seen: Token) -> bool {
+        // edge: announced -> vacated (Release end): who vacates sees what the announcer wrote before. A write even if
+        // the bit is set already, for only what is written is seen.
+        let announced = seen.with_waiters();
+        self.word.compare_exchange(seen.0, announced.0, Ordering::Release, Ordering::Relaxed).is_ok()
+    }
+
+    /// Frees the word, and leaves the waking to `pass_on`, which learns what it held.
+    #[inline]
+    pub(super) fn vacate(&self, pass_on: impl FnOnce(Token)) {
+        self.wait.freeing(|| {
+            // edge: write released -> entered (Release end); edge: announced -> vacated (Acquire end)
+            pass_on(Token(self.word.swap(Token::FREE.0, Ordering::AcqRel)));
+        });
     }
 }

@@ -74,6 +74,11 @@ impl<W: Wait> RLock<W> {
     acquiring_verbs!("the lock, once more if this thread holds it");
 
     #[inline]
+    fn take_now(&self) -> bool {
+        self.word.take_free().is_ok()
+    }
+
+    #[inline]
     fn acquire_with(&self, patience: Patience) -> Result<(), AcquireError> {
         match self.word.take_free() {
             Ok(()) => Ok(()),
@@ -144,7 +149,9 @@ impl<W: Wait> RLock<W> {
     }
 
     fn release_whole(&self) -> u32 {
-        // The guard is this thread's and holds the lock; swap would say no more, since nobody else touches the count.
+        if !self.is_mine() {
+            return 0; // released under the guard; it may be another's by now
+        }
         let deep = self.reentries.load(Ordering::Relaxed);
         self.reentries.store(0, Ordering::Relaxed);
         // An error would mean that scribbled bytes took the lock from under the guard.
@@ -152,7 +159,21 @@ impl<W: Wait> RLock<W> {
         deep
     }
 
+    #[inline]
+    fn is_held_here(&self) -> bool {
+        self.is_mine()
+    }
+
+    fn recover_whole(&self, deep: u32) -> Result<(), AcquireError> {
+        self.recover()?;
+        self.reentries.store(deep, Ordering::Relaxed);
+        Ok(())
+    }
+
     fn acquire_whole(&self, deep: u32) -> Result<(), AcquireError> {
+        if self.is_mine() {
+            return self.reenter(); // an outer guard has taken it back already, or it was acquired beside the guards
+        }
         self.word.acquire(Patience::FOREVER)?;
         self.reentries.store(deep, Ordering::Relaxed);
         Ok(())

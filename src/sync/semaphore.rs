@@ -5,20 +5,20 @@
 //! | 0–30 | the count |
 //! | 31 | `WAITERS`: somebody may sleep. In the half that the futex compares, so that nobody falls asleep unannounced |
 //! | 32–39 | CPU of the last release, plus one |
-//! | 40–63 | number of releases, modulo 2²⁴ |
+//! | 40–63 | zero |
 //!
 //! | state | who may leave it, to where |
 //! |---|---|
-//! | count > 0 | an acquirer: count − 1. A releaser: count + n, releases + 1 |
+//! | count > 0 | an acquirer: count − 1. A releaser: count + n |
 //! | count = 0 | a waiter: + `WAITERS`, then it sleeps on exactly this low half. A releaser, as above |
-//! | `WAITERS` | a releaser wakes one sleeper per permit; if nobody slept, it may clear the bit (below) |
+//! | `WAITERS` | a releaser wakes one sleeper per permit; if nobody slept, it clears the bit, and wakes all |
 //!
-//! Acquirers keep `WAITERS`; only a releaser clears it, and only if that cannot lose a sleeper: its wake found nobody,
-//! the count is not zero, and no release came since it looked. Then no acquire came either (the count would be lower),
-//! so the count was not zero all that time, and nobody who looked could have fallen asleep. Without the number of
-//! releases this breaks: release (1, W) – another takes it (0, W), a sleeper announced long ago falls asleep, a second
-//! release (1, W) wakes one of two sleepers – the first releaser's late clear meets the very word it knows, and the
-//! other sleeper is forgotten. The bit that a killed waiter leaves behind costs the next release one needless wake.
+//! Acquirers keep `WAITERS`; only a releaser whose wake found nobody clears it, or every later release would make a
+//! needless system call. To clear alone would lose a sleeper: release (1, W) – its wake finds nobody – another takes the
+//! permit (0, W) – a waiter that announced itself long ago falls asleep on (0, W) – the late clear (0) – and no release
+//! knows of the sleeper. So after the clear everybody is woken: who fell asleep before it is awake and announces itself
+//! anew, and after it nobody falls asleep on a word with `WAITERS`, because there is none. The bit that a killed waiter
+//! leaves behind is cleared by the next release, for two needless wakes.
 
 use std::fmt;
 
@@ -41,7 +41,6 @@ impl State {
     const WAITERS: u64 = 1 << 31;
     const CPU_SHIFT: u32 = 32;
     const CPU_MASK: u64 = 0xff << Self::CPU_SHIFT;
-    const ONE_RELEASE: u64 = 1 << 40;
 
     #[inline]
     fn count(self) -> u32 {
@@ -56,10 +55,6 @@ impl State {
         Self(self.0 | Self::WAITERS)
     }
 
-    fn without_waiters(self) -> Self {
-        Self(self.0 & !Self::WAITERS)
-    }
-
     /// One permit less, unless there is none.
     #[inline]
     fn taken(self) -> Option<Self> {
@@ -72,15 +67,14 @@ impl State {
         if n > maximum.saturating_sub(self.count()) {
             return None;
         }
-        let here = u64::from(Cpu::mine().0) << Self::CPU_SHIFT;
-        let word = self.0 & !Self::CPU_MASK | here;
-        Some(Self(word.wrapping_add(u64::from(n)).wrapping_add(Self::ONE_RELEASE)))
-    }
-
-    /// Whether one release more by this CPU is one addition: no field overflows, unless 2³⁰ releasers come at once.
-    #[inline]
-    fn can_simply_add(self) -> bool {
-        self.releaser_cpu() == Cpu::mine() && self.count() < SEM_VALUE_MAX / 2
+        let here = Cpu::mine();
+        // The branch is foreseen, and spares what follows the wait for the masking.
+        let word = if self.releaser_cpu() == here {
+            self.0
+        } else {
+            self.0 & !Self::CPU_MASK | u64::from(here.0) << Self::CPU_SHIFT
+        };
+        Some(Self(word + u64::from(n)))
     }
 
     fn low(self) -> u32 {
@@ -149,17 +143,17 @@ impl<W: Wait> Semaphore<W> {
 
     #[inline]
     pub(super) fn acquire_with(&self, patience: Patience) -> Result<(), AcquireError> {
-        if self.take() { Ok(()) } else { self.acquire_contended(patience) }
+        if self.take_now() { Ok(()) } else { self.acquire_contended(patience) }
     }
 
     #[inline]
     pub(super) fn try_once(&self) -> Result<(), AcquireError> {
-        if self.take() { Ok(()) } else { Err(AcquireError::WouldBlock) }
+        if self.take_now() { Ok(()) } else { Err(AcquireError::WouldBlock) }
     }
 
     /// Takes a permit if there is one.
     #[inline]
-    fn take(&self) -> bool {
+    pub(super) fn take_now(&self) -> bool {
         let mut seen = State(self.word.load(Ordering::Relaxed));
         while let Some(taken) = seen.taken() {
             // edge: release -> acquire (Acquire end). Every change of the word is a read-modify-write, so this reads
@@ -186,13 +180,13 @@ impl<W: Wait> Semaphore<W> {
                 Slept::Interrupted => return Err(AcquireError::Interrupted),
             }
         }
-        if self.take() { Ok(()) } else { Err(AcquireError::TimedOut) }
+        if self.take_now() { Ok(()) } else { Err(AcquireError::TimedOut) }
     }
 
     /// Spins until a permit is taken (`None`), or returns the empty state in which sleepers are announced.
     fn take_or_announce(&self, spin: &mut Spin) -> Option<State> {
         loop {
-            if self.take() {
+            if self.take_now() {
                 return None;
             }
             let seen = State(self.word.load(Ordering::Relaxed));
@@ -218,17 +212,7 @@ impl<W: Wait> Semaphore<W> {
     /// `Overflow` beyond [`SEM_VALUE_MAX`]; nothing is changed then.
     #[inline]
     pub fn release(&self) -> Result<(), ReleaseError> {
-        let seen = State(self.word.load(Ordering::Relaxed));
-        if !seen.can_simply_add() {
-            return self.release_up_to(1, SEM_VALUE_MAX);
-        }
-        // edge: release -> acquire (Release end). An addition does not depend on what was just loaded, which the
-        // processor therefore need not wait for; a compare-and-swap here costs a fifth of the whole pair.
-        let before = State(self.word.fetch_add(State::ONE_RELEASE + 1, Ordering::Release));
-        if before.has_waiters() {
-            self.wake(1);
-        }
-        Ok(())
+        self.release_up_to(1, SEM_VALUE_MAX)
     }
 
     /// Gives `n` permits back at once, and wakes as many waiters.
@@ -259,11 +243,11 @@ impl<W: Wait> Semaphore<W> {
 
     #[cold]
     fn wake(&self, n: u32) {
-        let before = State(self.word.load(Ordering::Relaxed));
-        if self.wait.wake(Word::low_half(&self.word), n) == 0 && before.count() > 0 {
-            // Succeeds only if there was no release since: see the top of the file.
-            let cleared = before.without_waiters();
-            let _ = self.word.compare_exchange(before.0, cleared.0, Ordering::Relaxed, Ordering::Relaxed);
+        let word = Word::low_half(&self.word);
+        if n > 0 && self.wait.wake(word, n) == 0 {
+            // Relaxed: whoever misses the clear keeps the bit, which costs a wake.
+            self.word.fetch_and(!State::WAITERS, Ordering::Relaxed);
+            self.wait.wake(word, u32::MAX); // see the top of the file
         }
     }
 

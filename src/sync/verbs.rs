@@ -1,6 +1,7 @@
 //! The verbs that `Lock`, `RLock`, `Semaphore` and `BoundedSemaphore` share, written once.
 
-/// Gives a type the acquiring verbs, over its own `try_once(&self)` and `acquire_with(&self, Patience)`.
+/// Gives a type the acquiring verbs, over its own `take_now(&self) -> bool`, `try_once(&self)` and
+/// `acquire_with(&self, Patience)`. The timed ones do not read the clock unless they must: it costs ten times the rest.
 macro_rules! acquiring_verbs {
     ($what:literal) => {
         #[doc = concat!("Acquires ", $what, ", waiting as long as it takes.")]
@@ -30,6 +31,9 @@ macro_rules! acquiring_verbs {
         /// # Errors
         /// `TimedOut`, and the type's own errors.
         pub fn acquire_for(&self, timeout: std::time::Duration) -> Result<(), crate::AcquireError> {
+            if self.take_now() {
+                return Ok(());
+            }
             self.acquire_with(crate::time::Patience::until(crate::time::Deadline::after(timeout)))
         }
 
@@ -38,6 +42,9 @@ macro_rules! acquiring_verbs {
         /// # Errors
         /// `TimedOut`, and the type's own errors.
         pub fn acquire_until(&self, deadline: std::time::Instant) -> Result<(), crate::AcquireError> {
+            if self.take_now() {
+                return Ok(());
+            }
             self.acquire_with(crate::time::Patience::until(crate::time::Deadline::at(deadline)))
         }
 
@@ -49,6 +56,9 @@ macro_rules! acquiring_verbs {
         /// # Errors
         /// `Interrupted`, `TimedOut`, and the type's own errors.
         pub fn acquire_interruptible(&self, timeout: Option<std::time::Duration>) -> Result<(), crate::AcquireError> {
+            if self.take_now() {
+                return Ok(());
+            }
             self.acquire_with(crate::time::Patience::interruptible(timeout))
         }
     };

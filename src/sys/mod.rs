@@ -3,8 +3,9 @@
 //! A system offers
 //! - `monotonic_nanos`, `nap_until`: the clock that deadlines live on;
 //! - `futex::{wait, wake}`, `sem::Sem`: sleeping on shared memory;
-//! - `thread::{tid, cpu, cpu_cell, yield_now, online_cpus, on_fork_in_child}`: who and where the caller is;
+//! - `thread::{tid, cpu_cell, yield_now, online_cpus, on_fork_in_child}`: who and where the caller is;
 //! - `proc::{Task, task_of, own_task, namespace, tid_exists, sees_own_pids}`: who and whether somebody else is;
+//! - `robust::{mine, Node}`: what the kernel does to the words that a dying thread holds;
 //! - `file`: regions of shared memory.
 
 #[cfg(loom)]

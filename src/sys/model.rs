@@ -4,7 +4,7 @@
 //! |---|---|
 //! | the clock | each thread's own; only its sleeps that end by time move it |
 //! | a sleep until the caller's deadline | may end at any moment: whoever runs in between decides |
-//! | a sleep until a slice's end | does not end without a wake; where the plan says so, it lets others run and ends |
+//! | a sleep until a slice's end | does not end without a wake, until somebody has died; then it lets others run and ends |
 //! | a thread's id | loom's number for it, plus one |
 //! | a dead thread | one that [`mortal`](crate::model::mortal) stopped |
 
@@ -44,7 +44,12 @@ pub(crate) mod thread {
     /// The kernel orders a thread's last instruction before every proof of its death.
     pub(crate) fn die() {
         super::DEAD.fetch_or(1 << tid(), Ordering::AcqRel);
+        super::sleep::alarm_all();
     }
+}
+
+pub(crate) mod robust {
+    pub(crate) fn forget() {}
 }
 
 pub(crate) mod proc {
@@ -91,6 +96,7 @@ pub(crate) fn monotonic_nanos() -> u64 {
 }
 
 /// Sleeps while others run, until `nanos` or earlier.
-pub(crate) fn nap_until(_nanos: u64) {
+pub(crate) fn nap_until(_nanos: u64) -> bool {
     loom::thread::yield_now();
+    false
 }

@@ -10,6 +10,8 @@ use crate::sys;
 #[repr(C)]
 pub struct Futex;
 
+impl super::held::Held for Futex {}
+
 impl Wait for Futex {
     const NEW: Self = Self;
 
@@ -23,6 +25,7 @@ impl Wait for Futex {
     }
 
     fn wake(&self, word: Word<'_>, n: u32) -> u32 {
-        sys::futex::wake(word.address(), n)
+        // The kernel wakes one even when it is told none.
+        if n == 0 { 0 } else { sys::futex::wake(word.address(), n) }
     }
 }

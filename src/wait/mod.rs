@@ -6,10 +6,14 @@
 //! | backend | bytes | sleeps on | where |
 //! |---|---|---|---|
 //! | [`Futex`] | 0 | the word itself, by the shared futex | Linux |
+//! | [`KernelRobust`] | 32 | as `Futex`; the kernel gives notice of a holder's death | Linux, for what has a holder |
 //! | [`PosixSem`] | 40 | an unnamed process-shared `sem_t` beside the word | wherever `sem_init` can share |
 
 #[cfg(not(loom))]
 mod futex;
+pub(crate) mod held;
+#[cfg(not(loom))]
+mod kernel_robust;
 #[cfg(loom)]
 mod model;
 mod posix_sem;
@@ -21,6 +25,8 @@ use crate::atomic::{AtomicU32, AtomicU64, Ordering};
 pub use crate::time::Deadline;
 #[cfg(not(loom))]
 pub use futex::Futex;
+#[cfg(not(loom))]
+pub use kernel_robust::KernelRobust;
 #[cfg(loom)]
 pub use model::Model;
 pub use posix_sem::PosixSem;
@@ -112,12 +118,13 @@ pub enum Woken {
 /// 3. `wait` may return for no reason. Every caller loops.
 /// 4. `wait` returns soon after `until`. Callers never pass a moment further than a slice away (D4), so that a wake
 ///    which died with its process delays the others and loses nothing.
-/// 5. Whatever bytes are found in the state, both verbs return, and touch nothing but the state and the word.
+/// 5. Whatever bytes are found in the state, both verbs return, and touch nothing but the state and the word. (For
+///    `PosixSem` that holds of bytes that do not change during the call: glibc ends the process over a damaged `sem_t`.)
 /// 6. A process killed inside either verb leaves a state that satisfies 1 to 5.
 /// 7. `wake` may be called from a signal handler, also one that interrupts a `wait` on the same word.
 ///
 /// It is sealed: a backend is part of the layout of every primitive.
-pub trait Wait: private::Sealed + FromBytes + Send + Sync + 'static {
+pub trait Wait: private::Sealed + held::Held + FromBytes + Send + Sync + 'static {
     /// A fresh state. Its bytes are all zero.
     #[cfg(not(loom))]
     const NEW: Self;
@@ -129,7 +136,6 @@ pub trait Wait: private::Sealed + FromBytes + Send + Sync + 'static {
     fn wait(&self, word: Word<'_>, expected: u32, until: Deadline) -> Woken;
 
     /// Wakes up to `n` sleepers; returns how many it had to wake. Zero is certain: nobody slept.
-    #[cfg_attr(loom, track_caller)]
     fn wake(&self, word: Word<'_>, n: u32) -> u32;
 }
 
@@ -138,6 +144,8 @@ mod private {
     pub trait Sealed {}
     #[cfg(not(loom))]
     impl Sealed for super::Futex {}
+    #[cfg(not(loom))]
+    impl Sealed for super::KernelRobust {}
     #[cfg(loom)]
     impl Sealed for super::Model {}
     impl Sealed for super::PosixSem {}

@@ -4,17 +4,18 @@
 //! one from before a change whose wake came first: rules 1 and 2 as the kernel keeps them.
 
 use super::{Deadline, Wait, Woken, Word};
-use crate::atomic::Ordering;
 use crate::model;
 use crate::sys::sleep::{Beds, End};
 
 /// The backend of the loom models.
 #[derive(Debug)]
-pub struct Model(Beds<()>);
+pub struct Model(Beds);
+
+impl super::held::Held for Model {}
 
 impl Wait for Model {
     fn new() -> Self {
-        Self(Beds::new(()))
+        Self(Beds::new())
     }
 
     fn wait(&self, word: Word<'_>, expected: u32, until: Deadline) -> Woken {

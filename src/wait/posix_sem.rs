@@ -25,7 +25,7 @@
 //! word takes its own post before the sleeper is awake, and the sleeper sleeps out its slice. That was seen as a
 //! ping-pong of 580 µs instead of 20. So whoever is about to sleep first lets those wake to whom posts are under way.
 
-use super::{Deadline, Wait, Woken, Word};
+use super::{Deadline, Wait, Woken, Word, spin};
 use crate::atomic::{AtomicU64, Ordering, fence};
 use crate::owner::Token;
 use crate::owner::liveness::{self, Liveness};
@@ -40,9 +40,9 @@ pub struct PosixSem {
     sem: Sem,
 }
 
-/// How often a newcomer lets others run while posts are under way: some 30 µs, twice what a sleeper on an idle core
-/// needs to come and take its post. One that is slower may lose it, and sleeps on for its slice.
-const YIELDS: u32 = 64;
+/// How long a newcomer lets others go first while posts are under way: twice what a sleeper on an idle core needs to
+/// come and take its post. One that is slower may lose it, and sleeps on for its slice.
+const GIVE_WAY_NANOS: u64 = 30_000;
 
 /// While the `sem_t` is being made, waiting is napping. Making takes well under a microsecond.
 const NAP_NANOS: u64 = 20_000;
@@ -81,8 +81,9 @@ impl State {
     fn at(self, now: Deadline) -> Self {
         let era = now.nanos() >> Self::ERA_NANOS_SHIFT & 0xff;
         let kept = match era.wrapping_sub(self.era()) & 0xff {
-            0 => return self,
-            1 => (self.0 >> Self::NOW_SHIFT & Self::MOST) << Self::BEFORE_SHIFT | self.posts(),
+            1 => (self.0 >> Self::NOW_SHIFT & Self::MOST) << Self::BEFORE_SHIFT,
+            // Now; or in the past, when the caller was held up since it looked at the clock.
+            0 | 0x80.. => return self,
             _ => 0,
         };
         Self(era << Self::ERA_SHIFT | kept | Self::READY)
@@ -90,7 +91,7 @@ impl State {
 
     /// One sleeper more in the present era; `None` when they cannot be counted any more.
     fn entered(self) -> Option<Self> {
-        (self.0 >> Self::NOW_SHIFT & Self::MOST < Self::MOST).then_some(Self(self.0 + (1 << Self::NOW_SHIFT)))
+        (self.0 >> Self::NOW_SHIFT & Self::MOST < Self::MOST).then(|| Self(self.0 + (1 << Self::NOW_SHIFT)))
     }
 
     /// One sleeper less, of whichever era; `None` if none is counted.
@@ -117,7 +118,12 @@ impl PosixSem {
         // edge: sem made -> sem used (Acquire end)
         let state = self.state.load(Ordering::Acquire);
         if State(state).is_ready() {
-            return true;
+            if self.sem.is_sound() {
+                return true;
+            }
+            // Scribbled over: once more from the beginning. Those who sleep on it do so until their slice ends.
+            let _ = self.state.compare_exchange(state, 0, Ordering::Relaxed, Ordering::Relaxed);
+            return false;
         }
         let maker = Token(state);
         if !maker.is_free() && liveness::of(maker) != Liveness::Dead {
@@ -162,14 +168,23 @@ impl PosixSem {
 
     /// Lets those go first to whom posts are under way.
     fn give_way(&self) {
-        for _ in 0..YIELDS {
-            if State(self.state.load(Ordering::Relaxed)).posts() == 0 {
+        if cfg!(loom) {
+            return; // a model lets them go first wherever that makes a difference
+        }
+        let mut end = None;
+        while State(self.state.load(Ordering::Relaxed)).posts() > 0 {
+            let now = Deadline::now();
+            if now >= *end.get_or_insert(now.plus(GIVE_WAY_NANOS)) {
                 return;
             }
-            sys::thread::yield_now();
+            if !spin::yield_now() {
+                std::hint::spin_loop();
+            }
         }
     }
 }
+
+impl super::held::Held for PosixSem {}
 
 impl Wait for PosixSem {
     #[cfg(not(loom))]
@@ -189,8 +204,8 @@ impl Wait for PosixSem {
             if now >= until {
                 return Woken::TimedOut;
             }
-            sys::nap_until(until.min(now.plus(NAP_NANOS)).nanos());
-            return Woken::Look;
+            let interrupted = sys::nap_until(until.min(now.plus(NAP_NANOS)).nanos());
+            return if interrupted { Woken::Interrupted } else { Woken::Look };
         }
         // edge: sleeper counted <-> word changed. Sleeper: count, fence, look at the word. Waker: change the word,
         // fence, look at the counts. In the one order of the fences either the sleeper sees the change or the waker
@@ -214,6 +229,10 @@ impl Wait for PosixSem {
     fn wake(&self, _word: Word<'_>, n: u32) -> u32 {
         fence(Ordering::SeqCst); // edge: sleeper counted <-> word changed (the waker's end)
         let mut woken = 0;
+        // edge: sem made -> sem used (Acquire end)
+        if !State(self.state.load(Ordering::Acquire)).is_ready() || !self.sem.is_sound() {
+            return 0;
+        }
         // One at a time, so that a waker that is killed has kept at most one from being woken by others.
         while woken < n && self.update(State::posted) {
             self.sem.post();

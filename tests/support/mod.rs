@@ -12,7 +12,7 @@ use std::{fs, thread};
 pub use kill::*;
 pub use memory::*;
 
-pub use shmsync_harness::process::{Child, fork, pin_to};
+pub use shmsync_harness::process::{Child, fork, online_cpus, pin_to};
 pub use signals::*;
 
 /// The bound on everything that ought to happen at once, on a machine that is busy with something else.
@@ -126,6 +126,20 @@ pub fn join(children: impl IntoIterator<Item = Child>) {
     assert!(failed.is_empty(), "{}", failed.join("\n"));
 }
 
+/// Children that keep the first `cpus` CPUs busy until they are dropped.
+pub fn busy(cpus: usize) -> Vec<Child> {
+    let began = Shm::new(Tally::new());
+    let busy = team(cpus as u32, |cpu| {
+        pin_to(cpu as usize);
+        began.up();
+        loop {
+            std::hint::spin_loop();
+        }
+    });
+    began.reaches(cpus as u32);
+    busy
+}
+
 pub fn gettid() -> u32 {
     // SAFETY: no arguments, no memory.
     unsafe { libc::gettid() }.unsigned_abs()
@@ -161,7 +175,7 @@ pub fn keeps_time(timeout: Duration, mut wait: impl FnMut(Duration)) {
         let ((), took) = timed(|| wait(timeout));
         assert!(took >= timeout, "{timeout:?} was over after {took:?}");
         best = best.min(took - timeout);
-        if best < ms(20) {
+        if best < ms(50) {
             return;
         }
     }

@@ -4,6 +4,7 @@
 pub(crate) mod file;
 pub(crate) mod futex;
 pub(crate) mod proc;
+pub(crate) mod robust;
 pub(crate) mod sem;
 pub(crate) mod thread;
 
@@ -19,14 +20,14 @@ pub(crate) fn monotonic_nanos() -> u64 {
     (now.tv_sec as u64) * 1_000_000_000 + now.tv_nsec as u64
 }
 
-/// Sleeps until `nanos` on the monotonic clock, or until a signal.
-#[cfg_attr(target_env = "gnu", allow(dead_code, reason = "glibc can wait on a semaphore by the monotonic clock"))]
-pub(crate) fn nap_until(nanos: u64) {
+/// Sleeps until `nanos` on the monotonic clock, or until a signal handler has run; whether one has.
+pub(crate) fn nap_until(nanos: u64) -> bool {
     let until = timespec(nanos);
     // SAFETY: `until` is a timespec to read; the remainder is not asked for.
-    unsafe {
+    let result = unsafe {
         libc::clock_nanosleep(libc::CLOCK_MONOTONIC, libc::TIMER_ABSTIME, &raw const until, std::ptr::null_mut())
     };
+    result == libc::EINTR
 }
 
 /// A timespec of `nanos`, which callers keep within a slice of now and so within 32 bits of seconds.

@@ -2,6 +2,7 @@
 #![allow(unsafe_code)]
 
 use std::cell::UnsafeCell;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::errno;
 
@@ -46,6 +47,25 @@ impl Sem {
         assert_eq!(result, 0, "sem_init failed with errno {}", errno());
     }
 
+    /// Whether the part that never changes is as `init` left it. glibc ends the process when it finds anything else
+    /// there. Who scribbles between this look and the use can still do that; who did so before cannot.
+    pub(crate) fn is_sound(&self) -> bool {
+        /// Where "private or shared" is kept: after value and number of waiters on musl, between them on 32-bit glibc,
+        /// and on 64-bit systems in the second long either way.
+        const KIND: usize = if cfg!(all(target_env = "musl", target_pointer_width = "32")) { 2 } else { 1 };
+        let sound = Self::NEW;
+        sound.init();
+        // SAFETY: both are aligned and mapped; the other's is read as atomic, since anybody may write it.
+        unsafe { self.long(KIND).load(Ordering::Relaxed) == sound.long(KIND).load(Ordering::Relaxed) }
+    }
+
+    /// # Safety
+    /// `at` is less than `LONGS`.
+    unsafe fn long(&self, at: usize) -> &AtomicUsize {
+        // SAFETY: within the room, by the caller's promise; a long is a usize on Linux, and aligned.
+        unsafe { AtomicUsize::from_ptr(self.0.get().cast::<usize>().add(at)) }
+    }
+
     /// Waits for a post until `until` (nanoseconds, monotonic).
     #[cfg(target_env = "gnu")]
     pub(crate) fn wait(&self, until: u64) -> Wait {
@@ -77,7 +97,9 @@ impl Sem {
             if now >= until {
                 return Wait::TimedOut;
             }
-            super::nap_until(until.min(now + NAP_NANOS));
+            if super::nap_until(until.min(now + NAP_NANOS)) {
+                return Wait::Interrupted;
+            }
         }
     }
 

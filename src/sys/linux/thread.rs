@@ -1,7 +1,6 @@
 //! The calling thread: its id, where it runs, and the moment it finds itself in a forked child.
 #![allow(unsafe_code)]
 
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// What the CPU cell of a thread reads whose CPU is not to be had without a call.
@@ -26,7 +25,7 @@ pub(crate) fn pid() -> u32 {
 pub(crate) fn cpu_cell() -> *const AtomicU32 {
     /// struct rseq { cpu_id_start: u32, cpu_id: u32, .. }
     const CPU_ID: usize = 4;
-    let Some(offset) = *rseq_offset() else { return NO_CPU_CELL };
+    let Some(offset) = rseq_offset() else { return NO_CPU_CELL };
     let Some(thread) = thread_pointer() else { return NO_CPU_CELL };
     let cell = thread.wrapping_offset(offset).wrapping_add(CPU_ID).cast::<AtomicU32>();
     // SAFETY: glibc says that its rseq area for this thread is there; only the kernel writes it.
@@ -36,22 +35,20 @@ pub(crate) fn cpu_cell() -> *const AtomicU32 {
 }
 
 /// glibc's promise, looked up by name because older ones do not have it: the area's distance from the thread pointer.
-fn rseq_offset() -> &'static Option<isize> {
-    static OFFSET: OnceLock<Option<isize>> = OnceLock::new();
-    OFFSET.get_or_init(|| {
-        // SAFETY: both names are NUL-terminated.
-        let (offset, size) = unsafe {
-            (
-                libc::dlsym(libc::RTLD_DEFAULT, c"__rseq_offset".as_ptr()).cast::<isize>(),
-                libc::dlsym(libc::RTLD_DEFAULT, c"__rseq_size".as_ptr()).cast::<u32>(),
-            )
-        };
-        if offset.is_null() || size.is_null() {
-            return None;
-        }
-        // SAFETY: glibc declares them `const ptrdiff_t` and `const unsigned int`; a size of zero means not registered.
-        unsafe { (*size != 0).then_some(*offset) }
-    })
+/// Once a thread; not kept in a `OnceLock`, for which a child forked meanwhile would wait for ever.
+fn rseq_offset() -> Option<isize> {
+    // SAFETY: both names are NUL-terminated.
+    let (offset, size) = unsafe {
+        (
+            libc::dlsym(libc::RTLD_DEFAULT, c"__rseq_offset".as_ptr()).cast::<isize>(),
+            libc::dlsym(libc::RTLD_DEFAULT, c"__rseq_size".as_ptr()).cast::<u32>(),
+        )
+    };
+    if offset.is_null() || size.is_null() {
+        return None;
+    }
+    // SAFETY: glibc declares them `const ptrdiff_t` and `const unsigned int`; a size of zero means not registered.
+    unsafe { (*size != 0).then_some(*offset) }
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -82,12 +79,17 @@ pub(crate) fn yield_now() {
 
 /// How many CPUs are online. Not how many this thread may use: a partner pinned elsewhere still runs beside it.
 pub(crate) fn online_cpus() -> u32 {
-    static CPUS: OnceLock<u32> = OnceLock::new();
-    *CPUS.get_or_init(|| {
-        // SAFETY: takes a number. -1 where unknown, which counts as one: no spinning then.
-        let cpus = unsafe { libc::sysconf(libc::_SC_NPROCESSORS_ONLN) };
-        u32::try_from(cpus).unwrap_or(1).max(1)
-    })
+    static CPUS: AtomicU32 = AtomicU32::new(0);
+    match CPUS.load(Ordering::Relaxed) {
+        0 => {
+            // SAFETY: takes a number. -1 where unknown, which counts as one: no spinning then.
+            let online = unsafe { libc::sysconf(libc::_SC_NPROCESSORS_ONLN) };
+            let online = u32::try_from(online).unwrap_or(1).max(1);
+            CPUS.store(online, Ordering::Relaxed);
+            online
+        }
+        online => online,
+    }
 }
 
 /// Has `forget` run in every child that this process forks from now on. It runs in the child's only thread, at a

@@ -1,4 +1,7 @@
 //! A `sem_t` of the model: a count, and those who sleep until it is not zero.
+#![allow(unsafe_code)]
+
+use loom::cell::UnsafeCell;
 
 use super::sleep::{Beds, End};
 use crate::model;
@@ -12,37 +15,50 @@ pub(crate) enum Wait {
     Interrupted,
 }
 
-pub(crate) struct Sem(Beds<u32>);
+pub(crate) struct Sem {
+    beds: Beds,
+    /// Written by the making, read by every other use: loom fails the model where they are not ordered.
+    made: UnsafeCell<()>,
+}
+
+// SAFETY: nothing is ever done through the pointers of `made`.
+unsafe impl Sync for Sem {}
 
 impl Sem {
     pub(crate) fn new() -> Self {
-        Self(Beds::new(0))
+        Self { beds: Beds::new(), made: UnsafeCell::new(()) }
     }
 
     pub(crate) fn init(&self) {
         if model::step() {
-            self.0.enter().data = 0;
+            self.made.with_mut(|_| ());
+            self.beds.enter().count = 0;
         }
+    }
+
+    pub(crate) fn is_sound(&self) -> bool {
+        true
     }
 
     pub(crate) fn wait(&self, until: u64) -> Wait {
         if !model::step() {
             return Wait::TimedOut;
         }
-        let mut room = self.0.enter();
-        while room.data == 0 {
+        self.made.with(|_| ());
+        let mut room = self.beds.enter();
+        while room.count == 0 {
             let end;
-            (room, end) = self.0.sleep(room, until);
+            (room, end) = self.beds.sleep(room, until);
             if model::stops_next() {
                 drop(room);
                 model::step();
                 unreachable!("it stopped");
             }
-            if end == End::TimedOut && room.data == 0 {
+            if end == End::TimedOut && room.count == 0 {
                 return Wait::TimedOut;
             }
         }
-        room.data -= 1;
+        room.count -= 1;
         Wait::Posted
     }
 
@@ -50,17 +66,19 @@ impl Sem {
         if !model::step() {
             return false;
         }
-        let mut room = self.0.enter();
-        let posted = room.data > 0;
-        room.data -= u32::from(posted);
+        self.made.with(|_| ());
+        let mut room = self.beds.enter();
+        let posted = room.count > 0;
+        room.count -= u32::from(posted);
         posted
     }
 
     pub(crate) fn post(&self) {
         if model::step() {
-            let mut room = self.0.enter();
-            room.data += 1;
-            self.0.wake(&mut room, 1);
+            self.made.with(|_| ());
+            let mut room = self.beds.enter();
+            room.count += 1;
+            self.beds.wake(&mut room, 1);
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Those who sleep on one thing, in the order in which they will be woken.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use loom::sync::{Condvar, Mutex, MutexGuard};
 
@@ -16,16 +17,22 @@ pub(crate) enum End {
 
 /// Sleepers, and what is looked at before one falls asleep.
 #[derive(Debug)]
-pub(crate) struct Beds<T> {
-    room: Mutex<Room<T>>,
+pub(crate) struct Beds(Arc<House>);
+
+#[derive(Debug)]
+struct House {
+    room: Mutex<Room>,
     bell: Condvar,
 }
 
-#[derive(Debug)]
-pub(crate) struct Room<T> {
-    pub(crate) data: T,
+#[derive(Debug, Default)]
+pub(crate) struct Room {
+    /// For the owner of the beds.
+    pub(crate) count: u32,
     asleep: VecDeque<Sleeper>,
     next: u32,
+    /// Whether somebody has died: from then on slices end.
+    alarm: bool,
 }
 
 #[derive(Debug)]
@@ -35,34 +42,49 @@ struct Sleeper {
     by_bell: bool,
 }
 
-impl<T> Beds<T> {
-    pub(crate) fn new(data: T) -> Self {
-        Self { room: Mutex::new(Room { data, asleep: VecDeque::new(), next: 0 }), bell: Condvar::new() }
+loom::lazy_static! {
+    static ref HOUSES: std::sync::Mutex<Vec<Arc<House>>> = std::sync::Mutex::default();
+}
+
+/// Ends every slice.
+pub(super) fn alarm_all() {
+    let houses = HOUSES.lock().unwrap().clone();
+    for house in houses {
+        house.room.lock().unwrap().alarm = true;
+        house.bell.notify_all();
+    }
+}
+
+impl Beds {
+    pub(crate) fn new() -> Self {
+        let house = Arc::new(House { room: Mutex::new(Room::default()), bell: Condvar::new() });
+        HOUSES.lock().unwrap().push(Arc::clone(&house));
+        Self(house)
     }
 
-    pub(crate) fn enter(&self) -> MutexGuard<'_, Room<T>> {
-        self.room.lock().unwrap()
+    pub(crate) fn enter(&self) -> MutexGuard<'_, Room> {
+        self.0.room.lock().unwrap()
     }
 
     /// Falls asleep in the same step that leaves the room.
-    pub(crate) fn sleep<'a>(&'a self, mut room: MutexGuard<'a, Room<T>>, until: u64) -> (MutexGuard<'a, Room<T>>, End) {
+    pub(crate) fn sleep<'a>(&'a self, mut room: MutexGuard<'a, Room>, until: u64) -> (MutexGuard<'a, Room>, End) {
         /// Who sleeps until a moment nearer than this sleeps until its caller's deadline, since no slice is as short.
         const SHORTEST_SLICE: u64 = 1_000_000;
         let is_slice = until - monotonic_nanos().min(until) >= SHORTEST_SLICE;
         let name = room.next;
         room.next += 1;
-        let by_bell = is_slice && !model::slices_end() && !model::stops_next();
+        // Who dies in its sleep does so at any moment, as the clock's sleepers wake.
+        let by_bell = is_slice && !room.alarm && !model::stops_next();
         room.asleep.push_back(Sleeper { name, by_bell });
         if by_bell {
-            room = self.bell.wait(room).unwrap();
-            debug_assert!(room.asleep.iter().all(|sleeper| sleeper.name != name), "loom's bell rings out of turn");
-            return (room, End::Woken);
+            room = self.0.bell.wait(room).unwrap();
+        } else {
+            drop(room);
+            if is_slice {
+                loom::thread::yield_now();
+            }
+            room = self.enter();
         }
-        drop(room);
-        if is_slice {
-            loom::thread::yield_now();
-        }
-        room = self.enter();
         let Some(place) = room.asleep.iter().position(|sleeper| sleeper.name == name) else { return (room, End::Woken) };
         room.asleep.remove(place);
         NOW.with(|now| now.set(until.max(now.get())));
@@ -70,11 +92,12 @@ impl<T> Beds<T> {
     }
 
     /// Wakes up to `n`, who have slept longest; returns how many.
-    pub(crate) fn wake(&self, room: &mut Room<T>, n: u32) -> u32 {
+    pub(crate) fn wake(&self, room: &mut Room, n: u32) -> u32 {
         let n = room.asleep.len().min(n as usize);
         for sleeper in room.asleep.drain(..n) {
-            if sleeper.by_bell {
-                self.bell.notify_one();
+            if sleeper.by_bell && !room.alarm {
+                // The bell rings for them in the order in which they fell asleep, too.
+                self.0.bell.notify_one();
             }
         }
         n as u32

@@ -1,0 +1,177 @@
+//! A condition variable in one 64-bit word: who waits, and how many of them are told to go on.
+//!
+//! | bits | what |
+//! |---|---|
+//! | 0–7 | CPU of the last notifier, plus one |
+//! | 8 | `SLEEPERS`: somebody may sleep on the low half |
+//! | 9–23 | number of notifications, modulo 2¹⁵ |
+//! | 24–31 | CPU of the last to register, plus one |
+//! | 32–43 | signals: notifications for one that no waiter has taken yet |
+//! | 44–55 | waiters of this generation, those included that a signal is meant for; never fewer than signals |
+//! | 56–63 | generation, modulo 2⁸ |
+//!
+//! | who | does | to the word |
+//! |---|---|---|
+//! | a waiter, lock in hand | registers | waiters + 1, its CPU; remembers the generation and the number of notifications |
+//! | a notifier of some | signals | signals + n, notifications + 1 |
+//! | a notifier of all | ends the generation | generation + 1, waiters = signals = 0, notifications + 1, no `SLEEPERS` |
+//! | a waiter that sees a signal younger than itself | takes it | waiters − 1, signals − 1 |
+//! | a waiter of an earlier generation | goes on | nothing |
+//! | a waiter that gives up | deregisters | waiters − 1 |
+//!
+//! Why not simply a number that every notification changes, as std has it? Because every sleep here ends with its
+//! slice, and then the sleeper must know whether it was meant: with the number alone, a `notify_one` would release
+//! everybody within 100 ms. Signals are counted, so exactly n go on (Zig's `Condition.FutexImpl` counts likewise), and
+//! a signal whose waiter was killed before it acted stays in the word for another: it is not lost.
+//!
+//! A signal is only for waiters that registered before it, hence the remembered number. Signals for the killed are
+//! found out: one that is older than a waiter, and still there when that waiter has waited for a tenth of a second, has
+//! no taker; then that waiter starts a new generation, in which everybody else goes on for no reason. So a killed waiter
+//! costs a needless wake-up, once. Being woken for no reason is what a condition's waiters must expect anyway.
+//!
+//! A waiter that slept through exactly 256 generations would take the present one for its own; so one that missed 255
+//! notifications goes on in any case.
+
+use crate::owner::Cpu;
+use crate::sys;
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct State(pub(super) u64);
+
+/// What a waiter remembers of the state it registered in.
+#[derive(Clone, Copy)]
+pub(super) struct Ticket {
+    generation: u64,
+    notifications: u64,
+    /// Where the one who is going to notify was last seen, if it was.
+    pub(super) partner: Cpu,
+}
+
+impl Ticket {
+    /// The ticket of a waiter that found the state `before` and made `registered` of it.
+    ///
+    /// Who notified last may be the waiter itself, as when two take turns. Then the partner is the one who waited last.
+    pub(super) fn new(before: State, registered: State) -> Self {
+        let notifier = before.notifier_cpu();
+        let partner = if notifier == registered.waiter_cpu() { before.waiter_cpu() } else { notifier };
+        Self { generation: registered.generation(), notifications: registered.notifications(), partner }
+    }
+
+    /// The ticket of the same waiter in the generation that it has just begun.
+    pub(super) fn renewed(self, afresh: State) -> Self {
+        Self { generation: afresh.generation(), notifications: afresh.notifications(), ..self }
+    }
+}
+
+/// What a state means for the holder of a ticket.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Meaning {
+    Wait,
+    /// A signal is there that it may take.
+    Signalled,
+    /// Its generation is over.
+    Released,
+}
+
+impl State {
+    const SLEEPERS: u64 = 1 << 8;
+    const NOTIFICATIONS_SHIFT: u32 = 9;
+    const NOTIFICATIONS: u64 = (1 << 15) - 1;
+    const WAITER_CPU_SHIFT: u32 = 24;
+    const SIGNALS_SHIFT: u32 = 32;
+    const WAITERS_SHIFT: u32 = 44;
+    const GENERATION_SHIFT: u32 = 56;
+    /// Waiters and signals each fill 12 bits.
+    const MOST: u64 = 0xfff;
+
+    pub(super) fn notifications(self) -> u64 {
+        self.0 >> Self::NOTIFICATIONS_SHIFT & Self::NOTIFICATIONS
+    }
+
+    pub(super) fn signals(self) -> u64 {
+        self.0 >> Self::SIGNALS_SHIFT & Self::MOST
+    }
+
+    pub(super) fn waiters(self) -> u64 {
+        self.0 >> Self::WAITERS_SHIFT & Self::MOST
+    }
+
+    pub(super) fn generation(self) -> u64 {
+        self.0 >> Self::GENERATION_SHIFT
+    }
+
+    pub(super) fn has_sleepers(self) -> bool {
+        self.0 & Self::SLEEPERS != 0
+    }
+
+    pub(super) fn with_sleepers(self) -> Self {
+        Self(self.0 | Self::SLEEPERS)
+    }
+
+    pub(super) fn notifier_cpu(self) -> Cpu {
+        Cpu(self.0 as u8)
+    }
+
+    pub(super) fn low(self) -> u32 {
+        self.0 as u32
+    }
+
+    /// Whether all who wait, and who is to notify them, can run at once. If not, those who spin keep the others from it:
+    /// a storm of notifications took four times as long.
+    pub(super) fn fits(self) -> bool {
+        self.waiters() < u64::from(sys::thread::online_cpus())
+    }
+
+    /// The CPU of whoever registered last.
+    pub(super) fn waiter_cpu(self) -> Cpu {
+        Cpu((self.0 >> Self::WAITER_CPU_SHIFT) as u8)
+    }
+
+    /// One waiter more, on this CPU; `None` when they cannot be counted any more.
+    pub(super) fn registered(self) -> Option<Self> {
+        let word = self.0 & !(0xff << Self::WAITER_CPU_SHIFT) | u64::from(Cpu::mine().0) << Self::WAITER_CPU_SHIFT;
+        (self.waiters() < Self::MOST).then(|| Self(word + (1 << Self::WAITERS_SHIFT)))
+    }
+
+    /// One waiter less, and its signal if it takes one. Scribbled counts do not go below zero.
+    pub(super) fn left(self, signals: u64) -> Self {
+        let signals = signals.min(self.signals());
+        let waiters = self.waiters().min(1);
+        Self(self.0 - (signals << Self::SIGNALS_SHIFT) - (waiters << Self::WAITERS_SHIFT))
+    }
+
+    /// The low half, awake, after one more notification by this CPU.
+    pub(super) fn notified(self) -> u64 {
+        let notifications = self.notifications().wrapping_add(1) & Self::NOTIFICATIONS;
+        let waiter_cpu = self.0 & 0xff << Self::WAITER_CPU_SHIFT;
+        waiter_cpu | notifications << Self::NOTIFICATIONS_SHIFT | u64::from(Cpu::mine().0)
+    }
+
+    /// After a notification of `n` waiters, fewer than there are.
+    pub(super) fn signalled(self, n: u64) -> Self {
+        let counts = self.0 >> Self::SIGNALS_SHIFT << Self::SIGNALS_SHIFT;
+        Self((counts + (n << Self::SIGNALS_SHIFT)) | self.notified() | self.0 & Self::SLEEPERS)
+    }
+
+    /// After a notification of all, with `waiters` in the new generation.
+    pub(super) fn released(self, waiters: u64) -> Self {
+        let generation = self.generation().wrapping_add(1) << Self::GENERATION_SHIFT;
+        Self(generation | waiters << Self::WAITERS_SHIFT | self.notified())
+    }
+
+    pub(super) fn meaning(self, ticket: Ticket) -> Meaning {
+        let since = self.notifications().wrapping_sub(ticket.notifications) & Self::NOTIFICATIONS;
+        if self.generation() != ticket.generation || since >= 255 {
+            Meaning::Released
+        } else if since > 0 && self.signals() > 0 {
+            Meaning::Signalled
+        } else {
+            Meaning::Wait
+        }
+    }
+
+    /// Whether there are signals that were sent before the holder of the ticket registered, and none since.
+    pub(super) fn has_only_older_signals(self, ticket: Ticket) -> bool {
+        self.signals() > 0 && self.notifications() == ticket.notifications && self.generation() == ticket.generation
+    }
+}

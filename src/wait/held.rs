@@ -1,0 +1,41 @@
+//! What an owned word tells its backend of being held: nothing to most, and to the robust futex all that it needs.
+
+use crate::owner::Token;
+
+/// A backend that may want to know who holds the word beside it. By default it does not, at no cost.
+///
+/// Nobody outside the crate can name it.
+pub trait Held {
+    /// Whether only the holder may free the word.
+    const BY_HOLDER_ONLY: bool = false;
+
+    /// Runs `take`, which tries to make `me` the holder; returns whether it did.
+    #[inline]
+    fn taking(&self, me: Token, take: impl FnOnce() -> bool) -> bool
+    where
+        Self: Sized,
+    {
+        let _ = me;
+        take()
+    }
+
+    /// Runs `free`, which frees the word that the caller holds.
+    #[inline]
+    fn freeing<R>(&self, free: impl FnOnce() -> R) -> R
+    where
+        Self: Sized,
+    {
+        free()
+    }
+
+    /// Whether the calling thread holds the word that reads `word`.
+    #[inline]
+    fn is_mine(&self, word: Token) -> bool {
+        word.same_thread(Token::mine())
+    }
+
+    /// Who the backend knows to have taken the word last, while it is held.
+    fn holder_on_record(&self) -> Option<Token> {
+        None
+    }
+}
