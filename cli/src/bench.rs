@@ -40,7 +40,7 @@ Examples:
 /// All peers do the same work in interleaved rounds, and each workload checks its own result: a lock that loses an
 /// update or a peer that hangs is reported, not averaged.
 #[derive(Debug, clap::Args)]
-#[command(after_help = AFTER)]
+#[command(after_help = AFTER, verbatim_doc_comment)]
 pub(crate) struct Args {
     /// Shorter samples and fewer rounds: less than 20 seconds instead of two minutes
     #[arg(long)]

@@ -9,7 +9,7 @@ use std::process::ExitCode;
 
 /// Tools for shmsync, locks and friends between processes.
 #[derive(Debug, Parser)]
-#[command(name = "shmsync", version, about, max_term_width = 110)]
+#[command(name = "shmsync", version, about)]
 struct Cli {
     #[command(subcommand)]
     command: Command,

@@ -64,7 +64,8 @@ fn every_workload_gives_a_table_and_records() {
         assert!(of("shmsync") >= 2 && of("(Futex)") >= 1 && of("(PosixSem)") >= 1, "{workload}");
         assert!(of("sem_t") + of("pthread") >= 1, "{workload}");
     }
-    let sem_t = records.iter().find(|record| record["peer"] == "sem_t").unwrap();
+    let mut of_sem_t = records.iter().filter(|record| record["peer"] == "sem_t");
+    let sem_t = of_sem_t.find(|record| record["rounds"] == 1).unwrap();
     assert_eq!((number(sem_t, "ratio"), sem_t["base"].as_str()), (1.0, Some("sem_t")));
 
     let text = stdout(&output);
@@ -72,12 +73,12 @@ fn every_workload_gives_a_table_and_records() {
         assert!(text.contains(words), "{words:?} in:\n{text}");
     }
     let told = stderr(&output);
-    assert!(told.starts_with("measuring ") && told.contains(" s\n"), "{told}");
+    assert!(told.contains("measuring ") && told.contains(" s\n"), "{told}");
 }
 
 #[test]
 fn filters_keep_the_base() {
-    let args = ["--filter", "pool,uncontended", "--peers", "lock (futex)", "--peers", "PARKING"];
+    let args = ["--filter", "pool,uncontended", "--peers", "SHMSYNC lock (futex)", "--peers", "PARKING"];
     let (_, records) = records("filtered.json", &args);
     let peers: Vec<&str> = records.iter().map(|record| record["peer"].as_str().unwrap()).collect();
     assert_eq!(peers, ["shmsync Lock (Futex)", "sem_t", "pthread mutex", "parking_lot Mutex (threads)"]);
@@ -92,7 +93,7 @@ fn what_does_not_exist_is_answered_with_what_does() {
         (&["--peers", "bogus"], "pthread barrier"),
         (&["--rounds", "0"], "1.."),
         (&["--rounds", "many"], "--rounds"),
-        (&["--seed", "-1"], "--seed"),
+        (&["--seed", "x"], "--seed"),
         (&["--bogus"], "--bogus"),
     ] {
         let output = shmsync(&[&["bench"], args].concat());

@@ -1,7 +1,7 @@
 //! A histogram that one process writes and another reads: fixed buckets of atomics, nothing to allocate, zero is empty.
 //!
 //! Values below 512 are exact; above, each power of two has 256 buckets, so a value is off by 0.2 % at most. It
-//! is 33 KiB, of which a run touches a few lines. Percentiles are hdrhistogram's business, in [`crate::record`].
+//! is 33 KiB, of which a run touches a few lines. Percentiles are hdrhistogram's business, in [`crate::sample`].
 
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use zerocopy::FromZeros;

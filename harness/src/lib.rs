@@ -7,10 +7,11 @@
 //! | [`process`] | child processes that are watched and never left behind |
 //! | [`clock`], [`work`] | a timestamp for 10 ns, and a critical section of a given length |
 //! | [`histogram`], [`region`] | what children write their figures into: plain bytes in shared memory |
+//! | [`sample`], [`params`], [`stats`] | the figures of one peer in one round, and arithmetic on them |
 //! | [`peers`] | the same few verbs over shmsync, `sem_t`, pthread, std and parking_lot |
 //! | [`crew`] | N processes (or threads) on one peer, through the phases of a sample |
 //! | [`workloads`] | what they do to it, and how each checks its own result |
-//! | [`plan`], [`runner`], [`record`], [`stats`] | which samples in which order, and what comes of them |
+//! | [`plan`], [`record`], [`runner`] | which samples in which order, and what comes of them |
 //! | [`machine`] | where it was measured |
 #![deny(unsafe_code)]
 
@@ -21,6 +22,7 @@ pub mod crew;
 pub mod histogram;
 pub mod machine;
 // Linux only for now: unnamed process-shared `sem_t` and robust mutexes are not to be had on macOS or Windows.
+pub mod params;
 #[cfg(target_os = "linux")]
 pub mod peers;
 #[cfg(target_os = "linux")]
@@ -31,7 +33,9 @@ pub mod record;
 pub mod region;
 #[cfg(target_os = "linux")]
 pub mod runner;
+pub mod sample;
 pub mod stats;
+#[cfg(target_os = "linux")]
 #[cfg(unix)]
 pub mod work;
 #[cfg(target_os = "linux")]

@@ -61,7 +61,7 @@ fn usable() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
-#[cfg(target_env = "gnu")]
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
 #[allow(unsafe_code)]
 fn libc_version() -> Option<String> {
     // SAFETY: it returns a string that lives as long as the program.
@@ -69,7 +69,7 @@ fn libc_version() -> Option<String> {
     Some(format!("glibc {}", version.to_str().ok()?))
 }
 
-#[cfg(not(target_env = "gnu"))]
+#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
 fn libc_version() -> Option<String> {
     cfg!(target_env = "musl").then(|| String::from("musl"))
 }

@@ -1,100 +1,9 @@
-//! What comes of measuring: a sample (one peer in one round), and the record of a peer over all rounds.
+//! What comes of measuring a peer: its samples over the rounds, and the record that sums them up.
 
-use crate::histogram::Histogram;
+use crate::params::Params;
+use crate::sample::{Measure, PS, Sample};
 use crate::stats;
 use hdrhistogram::Histogram as Merged;
-use serde::ser::{Serialize, SerializeMap, Serializer};
-use std::fmt;
-
-const PS: f64 = 1000.0; // Latencies are kept in picoseconds: 4.37 ns is not 4.
-
-/// One peer in one round.
-#[derive(Debug, Clone)]
-pub struct Sample {
-    latency: Merged<u64>,
-    ops_per_s: f64,
-    shares: Option<[f64; 2]>,
-}
-
-impl Sample {
-    /// Gathers what the members have written.
-    pub fn new<'a>(
-        histograms: impl IntoIterator<Item = &'a Histogram>,
-        ns_per_unit: f64,
-        ops: &[u64],
-        seconds: f64,
-    ) -> Self {
-        let mut latency = Merged::new(3).expect("three digits are fine");
-        for (value, count) in histograms.into_iter().flat_map(Histogram::values) {
-            let ps = (value as f64 * ns_per_unit * PS).round() as u64;
-            latency.record_n(ps, u64::from(count)).expect("it grows as needed");
-        }
-        Self { latency, ops_per_s: ops.iter().sum::<u64>() as f64 / seconds, shares: None }
-    }
-
-    /// The rate instead of the one that the parent saw.
-    #[must_use]
-    pub fn with_ops_per_s(self, ops_per_s: f64) -> Self {
-        Self { ops_per_s, ..self }
-    }
-
-    /// Adds the smallest and the largest member's share of the operations; 1 is fair.
-    #[must_use]
-    pub fn with_shares(self, ops: &[u64]) -> Self {
-        let fair = ops.iter().sum::<u64>() as f64 / ops.len() as f64;
-        let share = |ops: Option<&u64>| ops.map_or(0.0, |&ops| ops as f64 / fair);
-        let shares = (fair > 0.0).then(|| [share(ops.iter().min()), share(ops.iter().max())]);
-        Self { shares, ..self }
-    }
-
-    /// The median latency in nanoseconds.
-    #[must_use]
-    pub fn median_ns(&self) -> f64 {
-        self.latency.value_at_quantile(0.5) as f64 / PS
-    }
-
-    /// The mean latency in nanoseconds.
-    #[must_use]
-    pub fn mean_ns(&self) -> f64 {
-        self.latency.mean() / PS
-    }
-
-    /// How many latencies there are.
-    #[must_use]
-    pub fn len(&self) -> u64 {
-        self.latency.len()
-    }
-
-    /// Whether there are none.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.latency.is_empty()
-    }
-
-    /// Operations in a second.
-    #[must_use]
-    pub fn ops_per_s(&self) -> f64 {
-        self.ops_per_s
-    }
-}
-
-/// What makes one peer faster than another.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Measure {
-    /// A shorter median latency.
-    Time,
-    /// More operations in the same time.
-    Throughput,
-}
-
-impl Measure {
-    fn speed(self, sample: &Sample) -> f64 {
-        match self {
-            Self::Time => 1e9 / sample.median_ns(),
-            Self::Throughput => sample.ops_per_s,
-        }
-    }
-}
 
 /// One peer's samples over the rounds; `None` where a round had none.
 #[derive(Debug, Clone, Default)]
@@ -113,9 +22,8 @@ impl Series {
 
     /// Adds the next round's.
     pub fn push(&mut self, sample: Result<Sample, String>) {
-        let useless = |sample: &Sample| sample.is_empty() || sample.ops_per_s <= 0.0;
         match sample {
-            Ok(sample) if useless(&sample) => self.samples.push(None), // Nothing happened in the time: not a figure.
+            Ok(sample) if sample.is_useless() => self.samples.push(None),
             Ok(sample) => self.samples.push(Some(sample)),
             Err(error) => {
                 self.samples.push(None);
@@ -142,46 +50,6 @@ impl Series {
             all.add(more).expect("it grows as needed");
             all
         }))
-    }
-}
-
-/// A parameter's value.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
-#[serde(untagged)]
-pub enum Value {
-    /// A number.
-    Number(u64),
-    /// A choice.
-    Word(&'static str),
-}
-
-/// A workload's parameters, in the order in which they are shown.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Params(pub Vec<(&'static str, Value)>);
-
-impl Serialize for Params {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(Some(self.0.len()))?;
-        self.0.iter().try_for_each(|(name, value)| map.serialize_entry(name, value))?;
-        map.end()
-    }
-}
-
-/// "processes 8, section 100 ns".
-impl fmt::Display for Params {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (i, (name, value)) in self.0.iter().enumerate() {
-            let comma = if i > 0 { ", " } else { "" };
-            match (value, name.strip_suffix("_ns")) {
-                (Value::Number(n), Some(name)) if *n >= 1000 && n % 1000 == 0 => {
-                    write!(f, "{comma}{name} {} µs", n / 1000)?;
-                }
-                (Value::Number(n), Some(name)) => write!(f, "{comma}{name} {n} ns")?,
-                (Value::Number(n), None) => write!(f, "{comma}{name} {n}")?,
-                (Value::Word(word), _) => write!(f, "{comma}{name} {}", word.replace('_', " "))?,
-            }
-        }
-        Ok(())
     }
 }
 
@@ -246,7 +114,7 @@ impl Record {
             median_ns: series.over_rounds(|sample| Some(sample.median_ns())),
             p99_ns: at(0.99),
             p999_ns: at(0.999),
-            ops_per_s: series.over_rounds(|sample| Some(sample.ops_per_s)),
+            ops_per_s: series.over_rounds(|sample| Some(sample.ops_per_s())),
             ratio: None,
             ratio_spread: None,
             base: None,

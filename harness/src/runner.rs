@@ -1,14 +1,16 @@
 //! Takes the samples of a plan, round by round, and sums them up.
 //!
-//! In each round every peer of every group has its turn, in an order that is shuffled per group and round: what drifts in
-//! the machine drifts for all. A peer that hangs or fails is told of, not tried again, and all its figures are withheld.
+//! In each round every peer of every group has its turn, in an order that is shuffled per group and round: what drifts
+//! in the machine drifts for all. A peer that hangs or fails is told of, not tried again, and its figures are withheld.
 
 use crate::crew::Context;
 use crate::plan::{Entry, Plan};
 use crate::record::{Record, Series};
+use crate::sample::Sample;
 use crate::stats;
-use crate::workloads::{Group, Workload};
+use crate::workloads::{Case, Group, Workload};
 use std::fmt;
+use std::time::Instant;
 
 /// Where the run is.
 #[derive(Debug)]
@@ -52,6 +54,8 @@ pub struct Outcome {
     pub records: Vec<Record>,
     /// The peers that failed.
     pub failures: Vec<Failure>,
+    /// The rounds that there was time for, to the end.
+    pub rounds: u32,
 }
 
 /// Carries the plan out; `watch` is called before each sample.
@@ -60,11 +64,14 @@ pub fn run(plan: &Plan, context: &Context, mut watch: impl FnMut(&Step<'_>)) -> 
     let series = |group: &Group| vec![Series::default(); group.cases.len()];
     let mut all: Vec<Vec<Vec<Series>>> =
         plan.entries.iter().map(|entry| entry.groups.iter().map(series).collect()).collect();
-    let mut done = 0;
-    for round in 1..=plan.rounds {
+    let (mut done, mut rounds, start) = (0, 0, Instant::now());
+    'rounds: for round in 1..=plan.rounds {
         for (entry, all) in plan.entries.iter().zip(&mut all) {
             let context = entry.context(context);
             for (group, all) in entry.groups.iter().zip(all) {
+                if round > 1 && plan.limit.is_some_and(|limit| start.elapsed() > limit) {
+                    break 'rounds; // Between groups, so that whoever is compared has been measured as often.
+                }
                 let mut order: Vec<usize> = (0..group.cases.len()).collect();
                 random.shuffle(&mut order);
                 for i in order {
@@ -73,19 +80,31 @@ pub fn run(plan: &Plan, context: &Context, mut watch: impl FnMut(&Step<'_>)) -> 
                     watch(&Step { done, of: plan.samples(), round, workload, peer });
                     done += 1;
                     if series.error.is_none() {
-                        series.push(case.run(&context));
+                        series.push(sample(case, &context));
                     }
                 }
             }
         }
+        rounds = round;
     }
-    let mut outcome = Outcome::default();
+    let mut outcome = Outcome { rounds, ..Outcome::default() };
     for (entry, all) in plan.entries.iter().zip(&all) {
         for (group, all) in entry.groups.iter().zip(all) {
             sum_up(entry, group, all, &mut outcome);
         }
     }
     outcome
+}
+
+/// One sample; a useless one is taken again, twice at most.
+fn sample(case: &Case, context: &Context) -> Result<Sample, String> {
+    for _ in 0..2 {
+        let sample = case.run(context)?;
+        if !sample.is_useless() {
+            return Ok(sample);
+        }
+    }
+    case.run(context)
 }
 
 fn sum_up(entry: &Entry, group: &Group, all: &[Series], outcome: &mut Outcome) {

@@ -53,10 +53,14 @@ fn row(record: &Record) -> Vec<String> {
 
 pub(super) fn summary(plan: &Plan, outcome: &Outcome, machine: &Machine, context: &Context, took: Duration) -> String {
     let mut text = String::new();
-    let (version, rounds, seed, took) = (env!("CARGO_PKG_VERSION"), plan.rounds, plan.seed, took.as_secs_f64());
+    let (version, seed, took) = (env!("CARGO_PKG_VERSION"), plan.seed, took.as_secs_f64());
+    let rounds = match outcome.rounds == plan.rounds {
+        true => format!("{} rounds", plan.rounds),
+        false => format!("{} of {} rounds for want of time", outcome.rounds, plan.rounds),
+    };
     let _ = writeln!(text, "machine: {machine}");
     let _ = writeln!(text, "clock: {}; a section of 100 ns came to {:.1} ns", context.clock, context.work.check_ns());
-    let _ = writeln!(text, "run: shmsync {version}, {rounds} rounds, seed {seed}, {took:.1} s");
+    let _ = writeln!(text, "run: shmsync {version}, {rounds}, seed {seed}, {took:.1} s");
     for line in &plan.skipped {
         let _ = writeln!(text, "note: {line}");
     }

@@ -1,10 +1,11 @@
 //! The runner with made-up peers whose figures are known.
 
 use super::*;
+use crate::params::{Params, Value};
 use crate::peers::faulty::{Open, Selective};
 use crate::peers::{PthreadMutex, Sem};
-use crate::record::{Measure, Params, Sample, Value};
-use crate::workloads::{Case, uncontended};
+use crate::sample::Measure;
+use crate::workloads::uncontended;
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
@@ -20,7 +21,7 @@ fn plan(cases: Vec<Case>, rounds: u32, seed: u64) -> Plan {
     let workload = Workload { name: "made-up", measure: Measure::Throughput, ..uncontended::WORKLOAD };
     let groups = vec![Group { params, cpus: 1, members: 1, cases }];
     let entries = vec![Entry { workload, groups, sample: Duration::from_millis(1) }];
-    Plan { entries, rounds, seed, skipped: vec![] }
+    Plan { entries, rounds, seed, limit: None, skipped: vec![] }
 }
 
 fn context() -> Context {
@@ -99,4 +100,36 @@ fn without_its_base_a_peer_has_no_ratio() {
     let cases = vec![Case::new::<Open>(|_| figure(1.0)), Case::new::<Sem>(|_| Err(String::from("broken")))];
     let outcome = run(&plan(cases, 2, 1), &context(), |_| ());
     assert_eq!((outcome.records[0].ratio, outcome.records[0].rounds), (None, 2));
+}
+
+#[test]
+fn when_time_is_up_the_rest_is_left_out() {
+    let slow = |_: &Context| {
+        std::thread::sleep(Duration::from_millis(100));
+        figure(1.0)
+    };
+    let limited = |limit| {
+        let plan = plan(vec![Case::new::<Open>(slow), Case::new::<Sem>(slow)], 9, 1);
+        run(&Plan { limit: Some(limit), ..plan }, &context(), |_| ())
+    };
+    let outcome = limited(Duration::from_millis(350));
+    assert_eq!(outcome.rounds, 2);
+    assert!(outcome.records.iter().all(|record| record.rounds == 2));
+    assert_eq!(limited(Duration::ZERO).rounds, 1);
+}
+
+#[test]
+fn a_sample_in_which_nothing_happened_is_taken_again() {
+    let tries = Rc::new(RefCell::new(0));
+    let idle = {
+        let tries = tries.clone();
+        move |_: &Context| {
+            *tries.borrow_mut() += 1;
+            figure(if *tries.borrow() == 3 { 1.0 } else { 0.0 })
+        }
+    };
+    let outcome =
+        run(&plan(vec![Case::new::<Open>(idle), Case::new::<Sem>(|_| figure(0.0))], 1, 1), &context(), |_| ());
+    assert_eq!((*tries.borrow(), outcome.records[0].rounds, outcome.records[1].rounds), (3, 1, 0));
+    assert!(outcome.failures.is_empty());
 }

@@ -1,14 +1,15 @@
 //! 2, 4 or 8 processes cross a barrier again and again with nothing in between.
 //!
 //! Latency is from one crossing to the next, as the first party sees it. Check: every 16 generations each party looks
-//! whether all the others have arrived at this one and nobody is more than one ahead; in the end all made the same number of
-//! crossings, and each had exactly one leader.
+//! whether all the others have arrived at this one and nobody is more than one ahead; in the end all made the same
+//! number of crossings, and each had exactly one leader.
 
 use super::laps::Laps;
 use super::{Case, Group, Workload};
 use crate::crew::{self, Context, Padded, Placement, Team};
+use crate::params::{Params, Value};
 use crate::peers::{BarrierPeer, PthreadBarrier, ShmBarrier, StdBarrier};
-use crate::record::{Measure, Params, Sample, Value};
+use crate::sample::{Measure, Sample};
 use shmsync::wait::{Futex, PosixSem};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use zerocopy::FromZeros;
@@ -18,7 +19,7 @@ const MOST: usize = 64;
 /// See the head of the file.
 pub const WORKLOAD: Workload = Workload {
     name: "barrier",
-    about: "N processes cross a barrier again and again; 2 are pinned to different CPUs, more run where they may",
+    about: "N processes cross a barrier again and again; 2 are pinned to two CPUs, more run where they may",
     latency: "from one crossing to the next",
     operations: "crossings",
     measure: Measure::Throughput,
@@ -104,5 +105,5 @@ pub fn sample<P: BarrierPeer>(context: &Context, parties: usize) -> Result<Sampl
     if led != last || crossed.iter().any(|&crossed| crossed != last) {
         return Err(format!("{last} generations had {led} leaders and were crossed {crossed:?} times by the parties"));
     }
-    Ok(done.sample(1, clock.ns_per_tick()))
+    Ok(done.sample(1, clock.ns_per_tick()).with_fine_median(clock.cost_ns()))
 }

@@ -4,14 +4,15 @@
 //! timestamp in it: 10 ns means at once. A lock that lets the last holder in again has a median of just that; its
 //! throughput and its p99 tell the rest.
 //!
-//! Check: the section loads a counter at its beginning and stores one more at its end, with plain moves. Whoever else was
-//! inside at any time in between loses an update, and in the end the counter is not the sum of what everybody did.
+//! Check: the section loads a counter at its beginning and stores one more at its end, with plain moves. Whoever else
+//! was inside at any time in between loses an update, and in the end the counter is not the sum of what everybody did.
 //! The counter has a cache line of its own, so that every peer pays for the same two lines.
 
 use super::{Case, Group, Workload};
 use crate::crew::{self, Context, Placement, Team};
+use crate::params::{Params, Value};
 use crate::peers::{LockPeer, PlMutex, PthreadMutex, PthreadRobust, Sem, ShmLock, StdMutex};
-use crate::record::{Measure, Params, Sample, Value};
+use crate::sample::{Measure, Sample};
 use crate::work;
 use shmsync::wait::{Futex, PosixSem};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -20,11 +21,11 @@ use zerocopy::FromZeros;
 /// See the head of the file.
 pub const WORKLOAD: Workload = Workload {
     name: "contended",
-    about: "N processes, one lock, a section of a given length; 2 are pinned to different CPUs, more run where they may",
+    about: "N processes, one lock, a section of a given length; 2 are pinned to two CPUs, more run where they may",
     latency: "one wait for the lock",
     operations: "sections",
     measure: Measure::Throughput,
-    sample_ms: [12, 34],
+    sample_ms: [10, 34],
     sem_t: Some("sem_t"),
     pthread: Some("pthread mutex"),
     groups,

@@ -1,7 +1,7 @@
 //! The workloads: one file each. What the crew does, how its result is checked, and with which peers and parameters.
 //!
-//! A result that is not what it must be (a lost update, a fifth process in a pool of four, a message without its signal)
-//! is an error of the peer, reported like a hang and never averaged away.
+//! A result that is not what it must be (a lost update, a fifth process in a pool of four, a signal without its
+//! message) is an error of the peer, reported like a hang and never averaged away.
 
 pub mod barrier;
 pub mod contended;
@@ -13,8 +13,9 @@ pub mod uncontended;
 mod laps;
 
 use crate::crew::Context;
+use crate::params::Params;
 use crate::peers::Peer;
-use crate::record::{Measure, Params, Sample};
+use crate::sample::{Measure, Sample};
 use std::fmt;
 
 /// Something that is measured, in one or more groups.

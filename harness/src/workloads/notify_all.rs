@@ -8,8 +8,9 @@
 use super::{Case, Group, Workload};
 use crate::clock::Clock;
 use crate::crew::{self, Context, Placement, Team};
+use crate::params::{Params, Value};
 use crate::peers::{MonitorPeer, Notify, PlMonitor, PthreadMonitor, ShmMonitor, StdMonitor};
-use crate::record::{Measure, Params, Sample, Value};
+use crate::sample::{Measure, Sample};
 use shmsync::wait::{Futex, PosixSem};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::thread;
@@ -56,7 +57,7 @@ fn case<P: MonitorPeer + 'static>(waiters: usize, when: Notify) -> Case {
     Case::new::<P>(move |context| sample::<P>(context, waiters, when))
 }
 
-/// Everything is changed under the peer's lock and with plain loads and stores; `waiting` is also looked at from outside.
+/// Changed under the peer's lock only, with plain loads and stores; `waiting` is also looked at from outside.
 #[repr(C)]
 #[derive(Debug, FromZeros)]
 struct Data {

@@ -1,14 +1,15 @@
 //! Two processes pass a numbered ball back and forth, pinned to two CPUs or both to one.
 //!
-//! Latency is one way, half of a round trip. Check: each hit finds the number that it must (see [`crate::peers::RallyPeer`]),
-//! and both sides made as many.
+//! Latency is one way, half of a round trip. Check: each hit finds the number that it must (see
+//! [`crate::peers::RallyPeer`]), and both sides made as many.
 
 use super::laps::Laps;
 use super::{Case, Group, Workload};
 use crate::crew::{self, Context, Placement, Team};
+use crate::params::{Params, Value};
 use crate::peers::{Court, MonitorCourt, PlMonitor, PthreadMonitor, RallyPeer, Sem};
 use crate::peers::{ShmEvent, ShmMonitor, ShmSemaphore, StdMonitor};
-use crate::record::{Measure, Params, Sample, Value};
+use crate::sample::{Measure, Sample};
 use shmsync::wait::{Futex, PosixSem};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use zerocopy::FromZeros;
@@ -100,5 +101,5 @@ pub fn sample<P: RallyPeer>(context: &Context, placement: Placement) -> Result<S
     if sent != returned {
         return Err(format!("a ball was lost: {sent} sent, {returned} returned"));
     }
-    Ok(done.sample(1, clock.ns_per_tick() / 2.0))
+    Ok(done.sample(1, clock.ns_per_tick() / 2.0).with_fine_median(clock.cost_ns() / 2.0))
 }

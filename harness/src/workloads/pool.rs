@@ -7,8 +7,9 @@
 
 use super::{Case, Group, Workload};
 use crate::crew::{self, Context, Placement, Team};
+use crate::params::{Params, Value};
 use crate::peers::{PoolPeer, Sem, ShmSemaphore};
-use crate::record::{Measure, Params, Sample, Value};
+use crate::sample::{Measure, Sample};
 use crate::work;
 use shmsync::wait::{Futex, PosixSem};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};

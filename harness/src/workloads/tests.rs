@@ -5,7 +5,7 @@ use crate::crew::{Context, Placement};
 use crate::peers::faulty::{Deaf, DeafThreads, Forgetful, Mortal, MortalThreads, Open, OpenThreads, Selective};
 use crate::peers::{Court, MonitorCourt, Notify, PlMonitor, PlMutex, PthreadBarrier, PthreadMonitor};
 use crate::peers::{PthreadMutex, PthreadRobust, Sem, StdBarrier, StdMonitor, StdMutex, TwoAtomics};
-use crate::record::Sample;
+use crate::sample::Sample;
 use std::time::{Duration, Instant};
 
 fn context() -> Context {

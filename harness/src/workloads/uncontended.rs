@@ -6,9 +6,10 @@
 
 use super::{Case, Group, Workload};
 use crate::crew::{self, Context, Placement, Team};
+use crate::params::{Params, Value};
 use crate::peers::{LockPeer, PlMutex, PthreadMutex, PthreadRobust, Sem, StdMutex, TwoAtomics};
 use crate::peers::{ShmLock, ShmMutex, ShmRLock, ShmSemaphore};
-use crate::record::{Measure, Params, Sample, Value};
+use crate::sample::{Measure, Sample};
 use shmsync::wait::{Futex, PosixSem};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use zerocopy::FromZeros;
