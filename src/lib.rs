@@ -55,8 +55,8 @@ pub use owner::Owner;
 pub use shm::{Handle, Options, Shared, unlink};
 pub use sync::{
     Barrier, BarrierWaitResult, BoundedSemaphore, Condition, Event, Guard, Lock, LockGuard, LockResult, Member, Mutex,
-    MutexGuard, Once, OnceCell, Permit, PermitPool, PoisonCause, PoisonError, RLock, RLockGuard, RwLock, RwLockReadGuard, RwLockWriteGuard, SEM_VALUE_MAX,
-    Semaphore, TryLockError, TryLockResult,
+    MutexGuard, Once, OnceCell, Permit, PermitPool, PoisonCause, PoisonError, RLock, RLockGuard, RwLock,
+    RwLockReadGuard, RwLockWriteGuard, SEM_VALUE_MAX, Semaphore, TryLockError, TryLockResult,
 };
 
 /// The README's example is compiled and run.

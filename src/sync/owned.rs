@@ -303,7 +303,7 @@ impl<W: Wait> OwnedWord<W> {
     #[inline]
     pub(super) fn take_free_in_order(&self) -> bool {
         let mine = Token::mine();
-        // edge: write released -> entered (Acquire end)
+        // Acquire, too, like `take`: what the last holder wrote is seen by this one. (A model's fence hides that.)
         let take = || self.word.compare_exchange(Token::FREE.0, mine.0, Ordering::SeqCst, Ordering::Relaxed).is_ok();
         self.wait.taking(mine, take)
     }

@@ -85,7 +85,9 @@ impl Beds {
             }
             room = self.enter();
         }
-        let Some(place) = room.asleep.iter().position(|sleeper| sleeper.name == name) else { return (room, End::Woken) };
+        let Some(place) = room.asleep.iter().position(|sleeper| sleeper.name == name) else {
+            return (room, End::Woken);
+        };
         room.asleep.remove(place);
         NOW.with(|now| now.set(until.max(now.get())));
         (room, End::TimedOut)

@@ -1,0 +1,232 @@
+//! KernelRobust: the kernel's notice of a death, beside glibc's own robust mutexes, and its hazards.
+
+mod support;
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use shmsync::wait::KernelRobust;
+use shmsync::{AcquireError, Lock, Mutex, PoisonCause, RLock, ReleaseError};
+use support::*;
+
+type Robust = Lock<KernelRobust>;
+
+fn robust() -> Robust {
+    Lock::new_in()
+}
+
+/// glibc's.
+struct Glibc(std::cell::UnsafeCell<libc::pthread_mutex_t>);
+
+// SAFETY: it synchronizes by itself.
+unsafe impl Sync for Glibc {}
+// SAFETY: made in place, in shared memory, and not moved after.
+unsafe impl Send for Glibc {}
+
+impl Glibc {
+    fn new() -> Self {
+        Self(std::cell::UnsafeCell::new(libc::PTHREAD_MUTEX_INITIALIZER))
+    }
+
+    fn make(&self) {
+        // SAFETY: nobody has locked it yet.
+        unsafe {
+            let mut kind: libc::pthread_mutexattr_t = std::mem::zeroed();
+            libc::pthread_mutexattr_init(&raw mut kind);
+            libc::pthread_mutexattr_setpshared(&raw mut kind, libc::PTHREAD_PROCESS_SHARED);
+            libc::pthread_mutexattr_setrobust(&raw mut kind, libc::PTHREAD_MUTEX_ROBUST);
+            assert_eq!(libc::pthread_mutex_init(self.0.get(), &raw const kind), 0);
+        }
+    }
+
+    fn lock(&self) -> i32 {
+        // SAFETY: it was made.
+        unsafe { libc::pthread_mutex_lock(self.0.get()) }
+    }
+
+    fn unlock(&self) {
+        // SAFETY: it was made.
+        assert_eq!(unsafe { libc::pthread_mutex_unlock(self.0.get()) }, 0);
+    }
+
+    fn repair(&self) {
+        // SAFETY: it was made, and is held by a thread that got EOWNERDEAD.
+        assert_eq!(unsafe { libc::pthread_mutex_consistent(self.0.get()) }, 0);
+        self.unlock();
+    }
+}
+
+/// Both kinds held in every order, with releases in between; then killed, and all of both kinds are reported.
+#[test]
+fn both_kinds_in_one_list_survive_a_kill() {
+    watched("both_kinds_in_one_list_survive_a_kill", || {
+        let shared = Shm::new(([robust(), robust(), robust()], [Glibc::new(), Glibc::new(), Glibc::new()]));
+        let (ours, theirs) = &*shared;
+        theirs.iter().for_each(Glibc::make);
+        for order in 0..60_u32 {
+            let dead = die_after(|| {
+                let mut random = order;
+                for step in 0..40 {
+                    random = random.wrapping_mul(1_103_515_245).wrapping_add(12_345);
+                    let i = (random >> 16) as usize % 3;
+                    if step % 2 == 0 {
+                        if ours[i].holder().is_some() { ours[i].release().unwrap() } else { ours[i].acquire().unwrap() }
+                    } else if step % 4 == 1 {
+                        assert_eq!(theirs[i].lock(), 0);
+                        theirs[i].unlock();
+                    }
+                }
+                for i in 0..3 {
+                    if ours[i].holder().is_none() {
+                        ours[i].acquire().unwrap();
+                    }
+                    assert_eq!(theirs[(i + order as usize) % 3].lock(), 0);
+                }
+            });
+            for lock in ours {
+                // Marked by the kernel, before anybody asked.
+                assert!(format!("{lock:?}").contains("died"), "{lock:?}");
+                assert_died(lock.acquire(), dead.pid());
+                lock.recover().unwrap();
+                lock.release().unwrap();
+            }
+            for mutex in theirs {
+                assert_eq!(mutex.lock(), libc::EOWNERDEAD);
+                mutex.repair();
+            }
+        }
+    });
+}
+
+/// In a list that was left whole, the sleeper is woken by the kernel and not by the end of its slice: asked of a waiter
+/// whose slices have grown to 100 ms.
+#[test]
+fn a_sleeper_is_told_at_once() {
+    watched("a_sleeper_is_told_at_once", || {
+        let lock = Shm::new(robust());
+        let mut fastest = Duration::MAX;
+        for _ in 0..5 {
+            let taken = Shm::new(Tally::new());
+            let mut holder = fork(|| {
+                lock.acquire().unwrap();
+                taken.up();
+                until_killed();
+            });
+            taken.reaches(1);
+            thread::scope(|scope| {
+                let waiter = scope.spawn(|| {
+                    let result = lock.acquire();
+                    (result, Instant::now())
+                });
+                thread::sleep(ms(900));
+                let killed = Instant::now();
+                holder.kill();
+                let (result, learned) = waiter.join().unwrap();
+                assert_died(result, holder.pid());
+                fastest = fastest.min(learned.saturating_duration_since(killed));
+            });
+            lock.recover().unwrap();
+            lock.release().unwrap();
+        }
+        assert!(fastest < ms(10), "the fastest of five took {fastest:?}");
+    });
+}
+
+#[test]
+fn only_the_holder_releases() {
+    watched("only_the_holder_releases", || {
+        let lock = robust();
+        assert_eq!(lock.release(), Err(ReleaseError::NotLocked));
+        lock.acquire().unwrap();
+        let me = lock.holder();
+        thread::scope(|scope| {
+            scope.spawn(|| assert_eq!(lock.release(), Err(ReleaseError::NotOwner(me))));
+        });
+        lock.disown();
+        assert_eq!(lock.holder(), me, "a node that is linked cannot be given away");
+        lock.release().unwrap();
+    });
+}
+
+/// The kernel walks no further, the slices do; and holding many in any order of release breaks no list.
+#[test]
+fn more_than_the_kernel_looks_after() {
+    watched("more_than_the_kernel_looks_after", || {
+        let locks: Shm<[Robust; 700]> = Shm::new([const { Lock::new_in() }; 700]);
+        let dead = die_after(|| {
+            locks.iter().for_each(|lock| lock.acquire().unwrap());
+            locks.iter().step_by(3).for_each(|lock| lock.release().unwrap());
+            locks.iter().step_by(3).for_each(|lock| lock.acquire().unwrap());
+        });
+        let marked = locks.iter().filter(|lock| format!("{lock:?}").contains("died")).count();
+        assert!((512..700).contains(&marked), "{marked} marked by the kernel");
+        locks.iter().for_each(|lock| assert_died(lock.acquire_for(ms(500)), dead.pid()));
+    });
+}
+
+/// A thread's end is a death; and its successor in the same memory starts with a list of its own.
+#[test]
+fn a_thread_that_ends_is_dead() {
+    watched("a_thread_that_ends_is_dead", || {
+        let (lock, mutex, rlock) = (robust(), Mutex::<u32, KernelRobust>::new_in(7), RLock::<KernelRobust>::new_in());
+        for _ in 0..50 {
+            thread::scope(|scope| {
+                scope.spawn(|| {
+                    lock.acquire().unwrap();
+                    rlock.acquire().unwrap();
+                    rlock.acquire().unwrap();
+                    std::mem::forget(mutex.lock().unwrap());
+                });
+            });
+            assert!(matches!(lock.acquire(), Err(AcquireError::OwnerDied(_))));
+            assert!(matches!(rlock.acquire(), Err(AcquireError::OwnerDied(_))));
+            let poisoned = mutex.lock().unwrap_err();
+            assert!(matches!(poisoned.cause(), PoisonCause::Died(_)));
+            mutex.clear_poison();
+            drop(poisoned);
+            lock.recover().unwrap();
+            lock.release().unwrap();
+            rlock.recover().unwrap();
+            assert_eq!(rlock.depth(), 1);
+            rlock.release().unwrap();
+        }
+    });
+}
+
+/// A thread of another PID namespace with the same id can make the kernel mark a living holder. The record says who it
+/// is, and that it lives.
+#[test]
+fn a_wrong_mark_is_taken_back() {
+    watched("a_wrong_mark_is_taken_back", || {
+        let lock = robust();
+        lock.acquire().unwrap();
+        let holder = lock.holder();
+        // SAFETY: the word is the first eight bytes, and every access to it is atomic.
+        let word = unsafe { AtomicU64::from_ptr((&raw const lock).cast_mut().cast()) };
+        // What the kernel leaves: no thread id, the mark.
+        word.store(word.load(Ordering::Relaxed) & !0x3fff_ffff | 0x4000_0000, Ordering::Relaxed);
+        thread::scope(|scope| {
+            scope.spawn(|| assert_eq!(lock.try_acquire(), Err(AcquireError::WouldBlock)));
+        });
+        assert_eq!(lock.holder(), holder);
+        lock.release().unwrap();
+    });
+}
+
+/// A forked child has its parent's record, and must not work on its parent's list.
+#[test]
+fn a_forked_child_has_a_list_of_its_own() {
+    watched("a_forked_child_has_a_list_of_its_own", || {
+        let shared = Shm::new((robust(), robust()));
+        let (parents, childs) = &*shared;
+        parents.acquire().unwrap();
+        let dead = die_after(|| {
+            assert!(matches!(parents.release(), Err(ReleaseError::NotOwner(_))));
+            childs.acquire().unwrap();
+        });
+        assert_died(childs.acquire(), dead.pid());
+        assert_eq!(parents.holder().map(|owner| owner.tid()), Some(gettid()));
+        parents.release().unwrap();
+    });
+}
