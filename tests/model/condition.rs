@@ -1,5 +1,7 @@
 //! `Condition`: who is notified goes on, nobody else does, and a waiter that leaves takes nobody's signal with it.
 //!
+//! Edges: notify -> wait; the wake of a notification.
+//!
 //! Waiters count themselves under the lock before they wait, and whoever notifies hands out as many tokens as it means
 //! to release; a waiter that goes on without one was woken for no reason, which only a death excuses.
 
@@ -285,7 +287,7 @@ fn every_edge_is_needed() {
 
 #[test]
 fn every_wake_is_needed() {
-    assert_needed("sync/condition.rs", "edge: notify -> wait (Release end)", &[notify_publishes]);
+    assert_needed("sync/condition.rs", "wait.wake(", &[notify_publishes]);
 }
 
 #[test]

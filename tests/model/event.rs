@@ -1,4 +1,6 @@
 //! `Event`: a set releases everybody who waits, whatever follows it.
+//!
+//! Edges: set -> wait, set -> clear; the wake of a set; that every set writes (D14), and counts.
 
 use std::sync::Arc;
 

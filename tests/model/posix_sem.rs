@@ -1,5 +1,7 @@
 //! `PosixSem`: its count of sleepers against the word, and the making of its `sem_t`.
 //!
+//! Edges: sem made -> sem used, sleeper counted <-> word changed.
+//!
 //! The `sem_t` is modelled: a count under a lock, and loom is told of every access that may not race with the making.
 
 use std::sync::Arc;

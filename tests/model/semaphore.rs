@@ -1,4 +1,6 @@
 //! `Semaphore` and `BoundedSemaphore`: permits are conserved, and no sleeper is forgotten.
+//!
+//! Edges: release -> acquire; the wake after the clear of `WAITERS`.
 
 use std::sync::Arc;
 
@@ -109,7 +111,7 @@ fn one_permit_is_given_back_twice() {
 /// Somebody is killed, and what it took is gone; but what was meant for others reaches them.
 fn one_of_two_sleepers_is_killed() {
     let room = room(0);
-    let others = [start(&room, |room| mortal(|| acquire(room))), start(&room, |room| Some(acquire(room)))];
+    let others = [start(&room, |room| _ = mortal(|| acquire(room))), start(&room, acquire)];
     release(&room);
     release(&room);
     join(others);
@@ -136,12 +138,12 @@ fn three_exclude_each_other_and_wake_each_other() {
 
 #[test]
 fn a_release_of_two_wakes_both() {
-    explore(3, two_sleepers_and_one_release_of_two);
+    explore(2, two_sleepers_and_one_release_of_two);
 }
 
 #[test]
 fn a_late_clear_forgets_nobody() {
-    explore(4, sleepers_releasers_and_a_thief::<1>);
+    explore(3, sleepers_releasers_and_a_thief::<1>);
     explore(1, sleepers_releasers_and_a_thief::<2>);
 }
 

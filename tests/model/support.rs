@@ -2,8 +2,8 @@
 
 use std::cell::Cell;
 use std::panic::{self, AssertUnwindSafe};
-use std::sync::{Arc, Once};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Once};
 use std::time::{Duration, Instant};
 
 use loom::cell::UnsafeCell;
@@ -17,8 +17,8 @@ pub type Model = fn();
 /// A timeout that is over within a slice: in a model such a wait ends by a wake or by time, as it comes.
 pub const SOON: Duration = Duration::from_micros(1);
 
-/// Half a minute or so. A model that grows beyond it wants a smaller bound, or fewer threads.
-const MOST_EXECUTIONS: usize = 200_000;
+/// Some 20 seconds. A model that grows beyond it wants a smaller bound, or fewer threads.
+const MOST_EXECUTIONS: usize = 400_000;
 
 /// Runs every execution of `model` with at most `preemptions`, or `LOOM_MAX_PREEMPTIONS` where that is set; how many.
 pub fn explore(preemptions: usize, model: Model) -> usize {
