@@ -1,7 +1,8 @@
 //! Is the holder dead? Proven, or no (D5): a wrong "alive" costs waiting, a wrong "dead" costs the user's data.
 //!
 //! The traps, each with its answer:
-//! - a zombie still has its id, and signal 0 reaches it: its state in /proc says `Z`;
+//! - a zombie still has its id, and signal 0 reaches it, and so has and does a thread that the kernel is just ending:
+//!   /proc tells both;
 //! - an id is reused: the start time differs;
 //! - in another PID namespace the id is somebody else, and in another time namespace the start time reads
 //!   differently: only the same namespace can prove anything;
@@ -44,7 +45,7 @@ pub(crate) fn of(token: Token) -> Liveness {
     match sys::proc::task_of(token.tid()) {
         // Hidden by hidepid, or gone since we asked: the next look will tell.
         None => Liveness::Unknown,
-        Some(task) if matches!(task.state, b'Z' | b'X' | b'x') => Liveness::Dead,
+        Some(task) if task.is_over => Liveness::Dead,
         Some(task) if task.start & super::FIELD != token.start() => Liveness::Dead,
         Some(_) => Liveness::Alive,
     }

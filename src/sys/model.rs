@@ -61,7 +61,7 @@ pub(crate) mod proc {
     }
 
     pub(crate) fn own_task() -> Option<Task> {
-        Some(Task { state: b'R', start: 1 })
+        Some(Task { is_over: false, start: 1 })
     }
 
     pub(crate) fn task_of(_tid: u32) -> Option<Task> {

@@ -13,7 +13,7 @@
 //! | a thread of another PID namespace with the same id dies at this word, and a live holder is marked | the mark is believed only if the holder on record is proven dead, or there is none; else it is taken back |
 //! | the kernel takes the thread id out with its mark | the holder on record |
 //! | released by another thread, the node would stay in the holder's list | an error: only the holder releases |
-//! | a thread's end and `exec` count as a death | a thread's end does everywhere here; an `exec` nowhere else, since thread id and start time stay |
+//! | an `exec` counts as a death | nowhere here, since thread id and start time stay: the mark is taken back |
 
 use super::futex::Futex;
 use super::held::Held;

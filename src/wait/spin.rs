@@ -24,10 +24,11 @@ const MAX_PAUSES: u32 = 16;
 /// to run back in 1.4 µs where sleeping takes 2.0 µs; more only delay the sleep when it is not ready.
 const YIELDS: u32 = 4;
 
-/// What a yield costs when it works: itself, and a partner's short turn. One that took longer let a third party run for
-/// its time slice, milliseconds, while the partner slept or went on elsewhere. (Seen: two processes that take turns
-/// beside a busy one, on one core, needed 2100 µs a round instead of sem_t's 8.)
-const DEAR_NANOS: u64 = 100_000;
+/// What a yield costs at the most when it works: itself, and the short turns of the others. One that took longer let a
+/// third party run for its time slice, which is milliseconds, while the partner slept or went on elsewhere. (Seen: two
+/// processes that take turns beside a busy one, on one core, needed 2100 µs a round instead of sem_t's 8. With 0.1 ms
+/// here, eight parties at a barrier on two cores took each other for third parties, and were three times as slow.)
+const DEAR_NANOS: u64 = 1_000_000;
 
 /// After a dear yield the thread does without for this many times its cost, which bounds the loss to 0.4 %.
 const ABSTINENCE: u64 = 256;

@@ -4,7 +4,8 @@
 //! |---|---|
 //! | 0–7 | CPU of the last notifier, plus one |
 //! | 8 | `SLEEPERS`: somebody may sleep on the low half |
-//! | 9–23 | number of notifications, modulo 2¹⁵ |
+//! | 9–22 | number of notifications, modulo 2¹⁴ |
+//! | 23 | `CROWD`: the last notification came when more waited than there are CPUs beside the notifier's |
 //! | 24–31 | CPU of the last to register, plus one |
 //! | 32–43 | signals: notifications for one that no waiter has taken yet |
 //! | 44–55 | waiters of this generation, those included that a signal is meant for; never fewer than signals |
@@ -76,7 +77,8 @@ pub(super) enum Meaning {
 impl State {
     const SLEEPERS: u64 = 1 << 8;
     const NOTIFICATIONS_SHIFT: u32 = 9;
-    const NOTIFICATIONS: u64 = (1 << 15) - 1;
+    const NOTIFICATIONS: u64 = (1 << 14) - 1;
+    const CROWD: u64 = 1 << 23;
     const WAITER_CPU_SHIFT: u32 = 24;
     const SIGNALS_SHIFT: u32 = 32;
     const WAITERS_SHIFT: u32 = 44;
@@ -117,9 +119,14 @@ impl State {
     }
 
     /// Whether all who wait, and who is to notify them, can run at once. If not, those who spin keep the others from it:
-    /// a storm of notifications took four times as long.
+    /// a storm of notifications took four times as long. After a storm the first to wait again is alone for a moment, and
+    /// in the way of those who are still to be woken: hence `CROWD`.
     pub(super) fn fits(self) -> bool {
-        self.waiters() < u64::from(sys::thread::online_cpus())
+        self.0 & Self::CROWD == 0 && !self.is_crowd()
+    }
+
+    fn is_crowd(self) -> bool {
+        self.waiters() >= u64::from(sys::thread::online_cpus())
     }
 
     /// The CPU of whoever registered last.
@@ -144,7 +151,8 @@ impl State {
     pub(super) fn notified(self) -> u64 {
         let notifications = self.notifications().wrapping_add(1) & Self::NOTIFICATIONS;
         let waiter_cpu = self.0 & 0xff << Self::WAITER_CPU_SHIFT;
-        waiter_cpu | notifications << Self::NOTIFICATIONS_SHIFT | u64::from(Cpu::mine().0)
+        let crowd = if self.is_crowd() { Self::CROWD } else { 0 };
+        waiter_cpu | crowd | notifications << Self::NOTIFICATIONS_SHIFT | u64::from(Cpu::mine().0)
     }
 
     /// After a notification of `n` waiters, fewer than there are.

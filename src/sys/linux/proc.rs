@@ -13,8 +13,8 @@ use super::thread::pid;
 /// A thread as its `stat` file shows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Task {
-    /// `R`, `S`, `D`, `Z` for a zombie, `X` for one that is just going.
-    pub(crate) state: u8,
+    /// Whether it will never run its program again: a zombie, or in the kernel on its way there.
+    pub(crate) is_over: bool,
     /// Clock ticks from the boot to its start, as the reader's time namespace counts.
     pub(crate) start: u64,
 }
@@ -36,13 +36,16 @@ fn read_stat(path: &str) -> Option<Task> {
     parse_stat(&line[..length])
 }
 
-/// `4711 (any (bytes) here) S 1 ..`: the state is the 3rd field, the start time the 22nd.
+/// `4711 (any (bytes) here) S 1 ..`: the state is the 3rd field, the flags are the 9th, the start time the 22nd.
 fn parse_stat(line: &[u8]) -> Option<Task> {
     let name_end = line.iter().rposition(|&byte| byte == b')')?;
     let mut fields = std::str::from_utf8(&line[name_end + 1..]).ok()?.split_ascii_whitespace();
-    let state = *fields.next()?.as_bytes().first()?;
-    let start = fields.nth(18)?.parse().ok()?;
-    Some(Task { state, start })
+    /// Set as the first thing that a thread's end does, before the kernel walks its robust list.
+    const PF_EXITING: u32 = 4;
+    let state = fields.next()?;
+    let flags: u32 = fields.nth(5)?.parse().ok()?;
+    let start = fields.nth(12)?.parse().ok()?;
+    Some(Task { is_over: matches!(state, "Z" | "X" | "x") || flags & PF_EXITING != 0, start })
 }
 
 /// The caller's PID namespace and time namespace, as inode numbers; the second is zero before Linux 5.6.
@@ -73,7 +76,11 @@ mod tests {
     #[test]
     fn a_stat_line_is_read_past_any_name() {
         let mut line = b"4711 (a) b) (c) S 1 4711 4711 0 -1 4194560 100 0 0 0 1 2 0 0 20 0 1 0 987654 1000".to_vec();
-        assert_eq!(parse_stat(&line), Some(Task { state: b'S', start: 987_654 }));
+        assert_eq!(parse_stat(&line), Some(Task { is_over: false, start: 987_654 }));
+        let exiting = String::from_utf8(line.clone()).unwrap().replace("4194560", "4194564");
+        assert_eq!(parse_stat(exiting.as_bytes()), Some(Task { is_over: true, start: 987_654 }));
+        let zombie = String::from_utf8(line.clone()).unwrap().replace(") S", ") Z");
+        assert_eq!(parse_stat(zombie.as_bytes()), Some(Task { is_over: true, start: 987_654 }));
         line.truncate(40);
         assert_eq!(parse_stat(&line), None);
         assert_eq!(parse_stat(b""), None);
