@@ -56,7 +56,7 @@ pub(crate) mod proc {
     use crate::atomic::Ordering;
 
     pub(crate) struct Task {
-        pub(crate) state: u8,
+        pub(crate) is_over: bool,
         pub(crate) start: u64,
     }
 
