@@ -607,7 +607,8 @@ fn every_form_gives_the_poisoned_guard<W: Wait>() {
             _ => None,
         }
     }
-    let forms: [fn(&Pair<W>) -> Option<(u32, bool)>; 8] = [
+    type Form<W> = fn(&Pair<W>) -> Option<(u32, bool)>;
+    let forms: [Form<W>; 8] = [
         |lock| lock.read().err().map(|error| culprit(error.cause())),
         |lock| lock.try_read().err().and_then(cause),
         |lock| lock.try_read_for(Duration::ZERO).err().and_then(cause),

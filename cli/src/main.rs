@@ -3,6 +3,8 @@
 
 #[cfg(target_os = "linux")]
 mod bench;
+#[cfg(target_os = "linux")]
+mod storm;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -19,6 +21,8 @@ struct Cli {
 enum Command {
     #[cfg(target_os = "linux")]
     Bench(bench::Args),
+    #[cfg(target_os = "linux")]
+    Storm(storm::Args),
 }
 
 /// How the program ends, beside 0 and clap's own 2.
@@ -35,6 +39,8 @@ fn main() -> ExitCode {
     let end = match cli.command {
         #[cfg(target_os = "linux")]
         Command::Bench(args) => bench::run(&args),
+        #[cfg(target_os = "linux")]
+        Command::Storm(args) => storm::run(&args),
     };
     match end {
         Ok(()) => ExitCode::SUCCESS,

@@ -13,6 +13,7 @@
 //! | [`workloads`] | what they do to it, and how each checks its own result |
 //! | [`plan`], [`record`], [`runner`] | which samples in which order, and what comes of them |
 //! | [`machine`] | where it was measured |
+//! | [`storm`] | workers that are killed at random moments, or at every single instruction; and what must hold all the same |
 #![deny(unsafe_code)]
 
 #[cfg(unix)]
@@ -36,6 +37,7 @@ pub mod runner;
 pub mod sample;
 pub mod stats;
 #[cfg(target_os = "linux")]
+pub mod storm;
 #[cfg(unix)]
 pub mod work;
 #[cfg(target_os = "linux")]

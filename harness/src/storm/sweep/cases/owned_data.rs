@@ -1,0 +1,186 @@
+//! `Mutex`, `RwLock`, `OnceCell`: data, and what is known of it.
+
+use super::{Case, LONG, Script, case, die_after, fine, idle, ignore, nothing};
+use crate::process;
+use crate::region::Region;
+use crate::storm::stations::Named;
+use shmsync::{Mutex, OnceCell, RwLock, TryLockError};
+use std::mem::forget;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::SeqCst;
+use std::thread;
+use std::time::Duration;
+
+type Pair<W> = Mutex<[u64; 2], W>;
+
+/// Enters, repairs where that is the agreement, changes.
+fn visit_mutex<W: Named>(mutex: &Pair<W>) {
+    let mut guard = match mutex.try_lock_for(LONG) {
+        Ok(guard) => guard,
+        Err(TryLockError::Poisoned(poison)) => {
+            let mut guard = poison.into_inner();
+            guard[1] = guard[0];
+            mutex.clear_poison();
+            guard
+        }
+        Err(other) => panic!("lock: {other:?}"),
+    };
+    assert_eq!(guard[0], guard[1], "torn, and no poison");
+    change(&mut guard);
+}
+
+#[inline(never)]
+fn change(pair: &mut [u64; 2]) {
+    pair[0] += 1;
+    std::hint::black_box(&mut *pair);
+    pair[1] += 1;
+}
+
+pub(super) fn mutex<W: Named>(cases: &mut Vec<Case>) {
+    fn held<W: Named>(mutex: &Pair<W>, relented: &dyn Fn()) {
+        let guard = mutex.lock().expect("lock");
+        relented();
+        drop(guard);
+    }
+    fn held_by_the_dead<W: Named>(mutex: &Pair<W>, relented: &dyn Fn()) {
+        die_after(|| forget(mutex.lock()));
+        relented();
+    }
+    let verb: fn(&Pair<W>) = |mutex| change(&mut mutex.lock().unwrap_or_else(|poison| poison.into_inner()));
+    let base = Script::<Pair<W>> {
+        fresh: || Mutex::new_in([0, 0]),
+        hold: idle,
+        sleeper: None,
+        prepare: |_| drop(Pair::<W>::new_in([0, 0]).lock()),
+        verb,
+        late: visit_mutex,
+        check: fine,
+    };
+    let mut add = |what: &str, script| cases.push(case(&format!("Mutex::{what}"), W::NAME, script));
+    add("lock, change, unlock", base);
+    add("lock, change, unlock; held, another waits", Script { hold: held, sleeper: Some(visit_mutex), ..base });
+    add("lock, change, unlock; dead holder", Script { hold: held_by_the_dead, ..base });
+    let by_the_dead = Script { hold: held_by_the_dead, ..base };
+    add("lock, repair, clear_poison, unlock; dead holder", Script { verb: visit_mutex, ..by_the_dead });
+    add("lock, change, unlock; first of the process", Script { prepare: nothing, ..base });
+}
+
+type Rw<W> = RwLock<[u64; 2], 2, W>;
+
+fn write<W: Named>(lock: &Rw<W>) {
+    let mut guard = match lock.try_write_for(LONG) {
+        Ok(guard) => guard,
+        Err(TryLockError::Poisoned(poison)) => {
+            let mut guard = poison.into_inner();
+            guard[1] = guard[0];
+            lock.clear_poison();
+            guard
+        }
+        Err(other) => panic!("write: {other:?}"),
+    };
+    assert_eq!(guard[0], guard[1], "torn, and no poison");
+    change(&mut guard);
+}
+
+fn read<W: Named>(lock: &Rw<W>) {
+    match lock.try_read_for(LONG) {
+        Ok(guard) => assert_eq!(guard[0], guard[1], "torn, and no poison"),
+        Err(TryLockError::Poisoned(_)) => {}
+        Err(other) => panic!("read: {other:?}"),
+    }
+}
+
+pub(super) fn rwlock<W: Named>(cases: &mut Vec<Case>) {
+    fn held_by_writer<W: Named>(lock: &Rw<W>, relented: &dyn Fn()) {
+        let guard = lock.write().expect("write");
+        relented();
+        drop(guard);
+    }
+    fn held_by_reader<W: Named>(lock: &Rw<W>, relented: &dyn Fn()) {
+        let guard = lock.read().expect("read");
+        relented();
+        drop(guard);
+    }
+    fn held_by_dead_writer<W: Named>(lock: &Rw<W>, relented: &dyn Fn()) {
+        die_after(|| forget(lock.write()));
+        relented();
+    }
+    fn held_by_dead_readers<W: Named>(lock: &Rw<W>, relented: &dyn Fn()) {
+        die_after(|| forget(lock.read()));
+        die_after(|| forget(lock.read()));
+        relented();
+    }
+    let reading: fn(&Rw<W>) = |lock| drop(lock.read());
+    let writing: fn(&Rw<W>) = |lock| change(&mut lock.write().unwrap_or_else(|poison| poison.into_inner()));
+    let base = Script::<Rw<W>> {
+        fresh: || RwLock::new_in([0, 0]),
+        hold: idle,
+        sleeper: None,
+        prepare: |_| drop(Rw::<W>::new_in([0, 0]).write()),
+        verb: reading,
+        late: write,
+        check: fine,
+    };
+    let mut add = |what: &str, script| cases.push(case(&format!("RwLock::{what}"), W::NAME, script));
+    add("read, leave", base);
+    add("read, leave; a writer inside, another waits", Script { hold: held_by_writer, sleeper: Some(write), ..base });
+    add("read, leave; all slots held by the dead", Script { hold: held_by_dead_readers, ..base });
+    add("read, leave; dead writer", Script { hold: held_by_dead_writer, ..base });
+    add("write, change, leave", Script { verb: writing, ..base });
+    let by_writer = Script { hold: held_by_writer, verb: writing, ..base };
+    add("write, change, leave; a writer inside, a reader waits", Script { sleeper: Some(read), ..by_writer });
+    let by_reader = Script { hold: held_by_reader, verb: writing, ..base };
+    add("write, change, leave; a reader inside, a writer waits", Script { sleeper: Some(write), ..by_reader });
+    add("write, change, leave; dead readers", Script { hold: held_by_dead_readers, verb: writing, ..base });
+    add("write, change, leave; dead writer", Script { hold: held_by_dead_writer, verb: writing, ..base });
+}
+
+type Cell<W> = OnceCell<[u64; 2], W>;
+
+pub(super) fn once<W: Named>(cases: &mut Vec<Case>) {
+    fn get<W: Named>(cell: &Cell<W>) {
+        let value = cell.get_or_init(|| [3, 3]);
+        assert_eq!(value[0], value[1], "a torn value");
+    }
+    fn initialising<W: Named>(cell: &Cell<W>, relented: &dyn Fn()) {
+        cell.get_or_init(|| {
+            relented();
+            [4, 4]
+        });
+    }
+    fn died_initialising<W: Named>(cell: &Cell<W>, relented: &dyn Fn()) {
+        let inside = Region::new(AtomicBool::new(false)).expect("shared memory");
+        let mut child = process::fork(|| {
+            cell.get_or_init(|| {
+                inside.store(true, SeqCst);
+                loop {
+                    thread::park();
+                }
+            });
+        });
+        while !inside.load(SeqCst) {
+            thread::sleep(Duration::from_micros(20));
+        }
+        child.kill();
+        drop(child); // Reaped.
+        relented();
+    }
+    let base = Script::<Cell<W>> {
+        fresh: OnceCell::new_in,
+        hold: idle,
+        sleeper: None,
+        prepare: |_| ignore(Cell::<W>::new_in().set([0, 0])),
+        verb: |cell| {
+            cell.get_or_init(|| [5, 5]);
+        },
+        late: get,
+        check: |cell| match cell.get() {
+            Some([a, b]) if a == b => Ok(()),
+            other => Err(format!("{other:?}")),
+        },
+    };
+    let mut add = |what: &str, script| cases.push(case(&format!("OnceCell::{what}"), W::NAME, script));
+    add("get_or_init, empty", base);
+    add("get_or_init, another is at it, a third waits", Script { hold: initialising, sleeper: Some(get), ..base });
+    add("get_or_init, dead initialiser", Script { hold: died_initialising, ..base });
+}
