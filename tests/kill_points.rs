@@ -16,7 +16,7 @@ fn sweep_on(backend: &str, in_a_sample: impl Fn(&str) -> bool) {
     let all = env::var("SHMSYNC_SWEEP").is_ok_and(|which| which == "all");
     let (sweep, limit) = match all {
         true => (Sweep::Everything, Duration::from_secs(7200)),
-        false => (Sweep::Sample(8), Duration::from_secs(300)),
+        false => (Sweep::Sample(6), Duration::from_secs(900)),
     };
     let _watchdog = watchdog(limit, "the sweep");
     let names = sweep::names().into_iter().filter(|name| name.ends_with(backend));

@@ -33,13 +33,16 @@ pub(crate) enum Slept {
 /// One caller's wait, from its first sleep to its last.
 pub(crate) struct Sleeper {
     patience: Patience,
-    /// When it first slept, and when the present slice ends. Signals and needless wakes do not lengthen a slice.
-    slice: Option<(Deadline, Deadline)>,
+    /// When it first slept.
+    began: Option<Deadline>,
+    /// When the present slice ends; unset between two. Signals and needless wakes do not lengthen a slice, and it begins
+    /// with a sleep, so that a caller whose looks take longer than a slice sleeps at all.
+    end: Option<Deadline>,
 }
 
 impl Sleeper {
     pub(crate) fn new(patience: Patience) -> Self {
-        Self { patience, slice: None }
+        Self { patience, began: None, end: None }
     }
 
     /// Whether the caller would not sleep at all.
@@ -49,7 +52,7 @@ impl Sleeper {
 
     /// Nanoseconds since the first sleep.
     pub(crate) fn waited(&self) -> u64 {
-        self.slice.map_or(0, |(began, _)| Deadline::now().since(began))
+        self.began.map_or(0, |began| Deadline::now().since(began))
     }
 
     /// Sleeps while `word` holds `expected`, until the end of the slice or of the caller's patience.
@@ -61,25 +64,22 @@ impl Sleeper {
         if now >= self.patience.deadline {
             return Slept::Expired;
         }
-        let (began, end) = *self.slice.get_or_insert((now, now.plus(FIRST_SLICE_NANOS)));
+        let waited = now.since(*self.began.get_or_insert(now));
+        let slice = (waited / WAITED_PER_SLICE).clamp(FIRST_SLICE_NANOS, LAST_SLICE_NANOS);
+        let end = *self.end.get_or_insert(now.plus(slice));
         if now >= end {
-            return self.next_slice(began, now);
+            self.end = None;
+            return Slept::SliceEnded;
         }
         match wait.wait(word, expected, end.min(self.patience.deadline)) {
             Woken::Look => Slept::Woken,
             Woken::Interrupted if self.patience.interruptible => Slept::Interrupted,
             Woken::Interrupted => Slept::Woken,
             Woken::TimedOut => {
-                let now = Deadline::now();
-                if now >= self.patience.deadline { Slept::Expired } else { self.next_slice(began, now) }
+                self.end = None;
+                if Deadline::now() >= self.patience.deadline { Slept::Expired } else { Slept::SliceEnded }
             }
         }
-    }
-
-    fn next_slice(&mut self, began: Deadline, now: Deadline) -> Slept {
-        let slice = (now.since(began) / WAITED_PER_SLICE).clamp(FIRST_SLICE_NANOS, LAST_SLICE_NANOS);
-        self.slice = Some((began, now.plus(slice)));
-        Slept::SliceEnded
     }
 }
 

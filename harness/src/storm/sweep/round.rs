@@ -61,7 +61,7 @@ pub(super) fn sweep<T: Sync + Debug>(script: Script<T>, sweep: Sweep) -> Swept {
         let mut reached = false;
         for number in 1..=TRIES {
             let point = match point {
-                Point::Address(address) if number == TRIES => Point::SteppedTo(address),
+                Point::Address(address) if number == TRIES && sweep == Sweep::Everything => Point::SteppedTo(address),
                 other => other,
             };
             match kill_at(&mut stage, point) {
