@@ -3,6 +3,9 @@
 
 mod kill;
 mod memory;
+pub mod once;
+pub mod permit_pool;
+pub mod rwlock;
 mod signals;
 
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
