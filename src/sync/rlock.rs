@@ -106,9 +106,8 @@ impl<W: Wait> RLock<W> {
     /// `NotLocked`, or `NotOwner` if another thread holds it.
     #[inline]
     pub fn release(&self) -> Result<(), ReleaseError> {
-        let token = self.word.token();
         if !self.is_mine() {
-            return Err(if token.is_free() { ReleaseError::NotLocked } else { ReleaseError::NotOwner(token.owner()) });
+            return Err(self.not_mine());
         }
         match self.reentries.load(Ordering::Relaxed) {
             0 => self.word.release(),
@@ -117,6 +116,12 @@ impl<W: Wait> RLock<W> {
                 Ok(())
             }
         }
+    }
+
+    #[cold]
+    fn not_mine(&self) -> ReleaseError {
+        let token = self.word.token();
+        if token.is_free() { ReleaseError::NotLocked } else { ReleaseError::NotOwner(token.owner()) }
     }
 
     /// Takes the lock over from a holder that died. Of all who try, one succeeds, and holds the lock one deep.
