@@ -80,14 +80,17 @@ fn fastest(mut f: impl FnMut() -> f64) -> f64 {
 mod tests {
     use super::*;
 
+    /// Each calibration is compared with what follows it at once, and the median of several counts: the machine itself
+    /// may change its speed between the two (a virtual CPU was seen to get 1.6 times as fast, for good), which spoils
+    /// the pair that it falls into, while a wrong calibration spoils them all.
     #[test]
     fn sections_last_as_long_as_asked() {
         let clock = Clock::calibrate();
-        let work = Work::calibrate(&clock);
         for ns in [100, 1000, 10_000] {
-            let ratio = work.measure(&clock, ns) / ns as f64;
-            assert!((0.7..1.4).contains(&ratio), "{ns} ns came to {ratio} of it");
+            let mut ratios = [0.0; 7].map(|_: f64| Work::calibrate(&clock).measure(&clock, ns) / ns as f64);
+            ratios.sort_by(f64::total_cmp);
+            assert!((0.7..1.4).contains(&ratios[3]), "{ns} ns came to {ratios:?} of it");
         }
-        assert_eq!(work.steps(0), 0);
+        assert_eq!(Work::calibrate(&clock).steps(0), 0);
     }
 }
