@@ -93,8 +93,8 @@ impl<W: Wait> OwnedWord<W> {
         }
     }
 
-    /// After the deadline, as soon as a slice's end or sooner: who asks again and again for short times must learn of a
-    /// death, too. The word had waiters at the last look (invariant 2), and is taken with them.
+    /// After the deadline, which may come before the first slice ends: who asks again and again for short times must learn
+    /// of a death, too. The word had waiters at the last look (invariant 2), and is taken with them.
     #[cold]
     fn last_look(&self) -> Result<(), AcquireError> {
         let seen = self.token();

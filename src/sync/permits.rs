@@ -64,7 +64,7 @@ const SPIN_LOOKS: usize = 2 * LINE;
 /// All-zero bytes are a fresh pool with all permits free. It takes eight bytes per permit and some eighty for waiting.
 ///
 /// # How soon a death is noticed
-/// Who waits looks for dead holders from time to time: first every millisecond, at last ten times a second. Each time
+/// Who waits looks for dead holders from time to time: first every three milliseconds, at last ten times a second. Each time
 /// it asks about 8 of them, or about one in 32 of all if that is more, and goes on there the next time. One question
 /// costs some microseconds.
 ///

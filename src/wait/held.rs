@@ -11,20 +11,14 @@ pub trait Held {
 
     /// Runs `take`, which tries to make `me` the holder; returns whether it did.
     #[inline]
-    fn taking(&self, me: Token, take: impl FnOnce() -> bool) -> bool
-    where
-        Self: Sized,
-    {
+    fn taking(&self, me: Token, take: impl FnOnce() -> bool) -> bool {
         let _ = me;
         take()
     }
 
     /// Runs `free`, which frees the word that the caller holds.
     #[inline]
-    fn freeing<R>(&self, free: impl FnOnce() -> R) -> R
-    where
-        Self: Sized,
-    {
+    fn freeing<R>(&self, free: impl FnOnce() -> R) -> R {
         free()
     }
 

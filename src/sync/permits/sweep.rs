@@ -13,7 +13,7 @@ use crate::time::Deadline;
 use crate::wait::Wait;
 
 /// How many holders are asked about at once: some 50 µs, three times that on a machine that is busy. At the end of a
-/// first slice (1 ms) that is 5 % of a core, for a few milliseconds; at the end of a last one (100 ms) 0.05 to 0.2 %.
+/// first slice (3 ms) that is 2 to 5 % of a core, for some milliseconds; at the end of a last one (100 ms) 0.05 to 0.2 %.
 const AT_ONCE: usize = 8;
 
 /// In pools of more than 256 a waiter asks about more of them, so that this many slices see them all. With 1024 living
