@@ -1,5 +1,7 @@
 //! Every error of the crate: plain enums on the hot paths, one opaque [`Error`] for setting a region up.
 
+pub(crate) mod deadlock;
+
 use std::{fmt, io};
 
 use crate::owner::Owner;
@@ -20,8 +22,9 @@ pub enum AcquireError {
     /// A signal handler ran during an interruptible wait.
     #[error("interrupted by a signal")]
     Interrupted,
-    /// Waiting would never end, because the caller itself holds what it asks for.
-    #[error("it would deadlock: the caller holds it already")]
+    /// Waiting would never end: the caller itself holds what it asks for, or somebody does who waits, be it by way of
+    /// others, for what the caller holds. Shown by the thread that got it, it says who waits for whom.
+    #[error("it would deadlock: {}", deadlock::words())]
     WouldDeadlock,
     /// An `RLock` is nested 2³² deep.
     #[error("nested too deep")]

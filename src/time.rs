@@ -53,24 +53,28 @@ impl Deadline {
     }
 }
 
-/// How long a caller is willing to wait, and whether a signal ends it.
+/// How long a caller is willing to wait, whether a signal ends it, and whether bad news can be told in an error.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Patience {
     pub(crate) deadline: Deadline,
     pub(crate) interruptible: bool,
+    /// Otherwise the only way to end the wait is to panic.
+    pub(crate) can_fail: bool,
 }
 
 impl Patience {
     pub(crate) const FOREVER: Self = Self::until(Deadline::NEVER);
+    /// As long as it takes, in a call that has no error to return.
+    pub(crate) const UNFAILING: Self = Self { can_fail: false, ..Self::FOREVER };
     /// Does not wait at all.
     pub(crate) const NONE: Self = Self::until(Deadline::PAST);
 
     pub(crate) const fn until(deadline: Deadline) -> Self {
-        Self { deadline, interruptible: false }
+        Self { deadline, interruptible: false, can_fail: true }
     }
 
     pub(crate) fn interruptible(timeout: Option<Duration>) -> Self {
-        Self { deadline: timeout.map_or(Deadline::NEVER, Deadline::after), interruptible: true }
+        Self { interruptible: true, ..Self::until(timeout.map_or(Deadline::NEVER, Deadline::after)) }
     }
 }
 

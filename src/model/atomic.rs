@@ -69,8 +69,10 @@ macro_rules! atomic {
 
             #[track_caller]
             pub fn store(&self, value: $int, ordering: Ordering) {
-                if let Some(manner) = manner() {
-                    self.word.store(value, manner.order(ordering));
+                let Some(manner) = manner() else { return };
+                let rewritten = |rewrite: Rewrite| rewrite(self.peek() as u64, value as u64);
+                if let Some(value) = manner.rewrite.map_or(Some(value as u64), rewritten) {
+                    self.word.store(value as $int, manner.order(ordering));
                 }
             }
 

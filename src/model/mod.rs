@@ -7,6 +7,7 @@
 
 pub mod atomic;
 mod site;
+pub mod waits;
 
 use std::any::Any;
 use std::cell::{Cell, RefCell};
@@ -23,7 +24,7 @@ pub type Rewrite = fn(u64, u64) -> Option<u64>;
 pub struct Plan {
     /// The orderings there count as `Relaxed`; a fence there is none, and a wake there wakes nobody.
     pub weakened: Option<Site>,
-    /// The read-modify-write there writes something else.
+    /// The operation there writes something else.
     pub rewritten: Option<(Site, Rewrite)>,
     /// At which of its operations the [`mortal`] thread is killed, counted from zero. Slices end only once it is: so
     /// what passes without a death has lost no wake-up, and what passes with one has healed the loss.

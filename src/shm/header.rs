@@ -4,11 +4,11 @@
 //! |---------|------------------|----------------------------|
 //! | 0–7     | `magic`          | `shmsync` and a NUL |
 //! | 8–11    | `byte_order`     | `0x01020304`, in the order of the machine that made it |
-//! | 12–15   | `version`        | 1: the version of this table |
-//! | 16–19   | `header_size`    | 128 |
+//! | 12–15   | `version`        | 2: the version of this table |
+//! | 16–19   | `header_size`    | 4096: with what stands between it and the payload |
 //! | 20–23   | `pointer_width`  | 32 or 64: `usize` may be part of the payload |
 //! | 24–31   | `total_size`     | header, gap and payload; the file is never shorter |
-//! | 32–39   | `payload_offset` | the end of the header, rounded up to the payload's alignment |
+//! | 32–39   | `payload_offset` | 4096, rounded up to the payload's alignment |
 //! | 40–47   | `payload_size`   | `size_of::<T>()` |
 //! | 48–55   | `payload_align`  | `align_of::<T>()` |
 //! | 56–63   | `stamp`          | see `layout` |
@@ -25,14 +25,14 @@ use std::os::unix::fs::{FileExt, FileTypeExt};
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-use super::layout::Layout;
+use super::layout::{HEAD, Layout};
 use super::place::Place;
 use crate::error::{Error, ErrorKind};
 use crate::sys::file;
 
 const MAGIC: [u8; 8] = *b"shmsync\0";
 const BYTE_ORDER: u32 = 0x0102_0304;
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 #[derive(Debug, Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
@@ -60,7 +60,7 @@ impl Header {
             magic: MAGIC,
             byte_order: BYTE_ORDER,
             version: VERSION,
-            header_size: SIZE as u32,
+            header_size: HEAD as u32,
             pointer_width: usize::BITS,
             total_size: layout.total as u64,
             payload_offset: layout.offset as u64,

@@ -1,13 +1,14 @@
 //! Where a `T` lies in its region, and the stamp that two programs must agree on before they share it.
 //!
-//! The payload follows the header at the next multiple of its alignment (a header is 128 bytes, which is also as far
-//! as two cache lines reach when they are fetched in pairs). The region ends with the payload.
+//! The payload follows the head at the next multiple of its alignment. The head is the header, 128 bytes, and the table of
+//! those who wait long; together 4096 bytes. The region ends with the payload.
 //!
 //! The stamp is the FNV-1a hash of four 64-bit little-endian numbers, in this order: [`PRIMITIVES`], the payload's
 //! size, its alignment, and the number that the user gave to [`Options::stamp`](crate::Options::stamp), or zero.
 
 use super::header::Header;
 use crate::error::{Error, ErrorKind};
+use crate::sync::deadlock::WaitTable;
 use crate::sys::file;
 
 /// The version of the bytes of the crate's own primitives. Raise it with every change of what their words mean, for
@@ -41,8 +42,14 @@ impl Layout {
     }
 }
 
+/// Where the table is of those who wait long.
+pub(super) const WAIT_TABLE: usize = size_of::<Header>();
+/// What comes before every payload.
+pub(super) const HEAD: usize = WAIT_TABLE + size_of::<WaitTable>();
+const _: () = assert!(HEAD == 4096 && WAIT_TABLE % align_of::<WaitTable>() == 0);
+
 pub(super) const fn offset_of_payload(align: usize) -> usize {
-    size_of::<Header>().next_multiple_of(align)
+    HEAD.next_multiple_of(align)
 }
 
 fn stamp(size: u64, align: u64, user: u64) -> u64 {
@@ -70,8 +77,8 @@ mod tests {
     fn payloads_are_aligned_and_leave_the_header_alone() {
         for align in [1, 8, 64, 128, 256, 4096] {
             let offset = offset_of_payload(align);
-            assert!(offset >= 128 && offset % align == 0, "{align}");
+            assert!(offset >= 4096 && offset % align == 0, "{align}");
         }
-        assert_eq!(Layout::of::<()>(0).unwrap().total, 128);
+        assert_eq!(Layout::of::<()>(0).unwrap().total, 4096);
     }
 }

@@ -17,12 +17,15 @@ use memmap2::{MmapOptions, MmapRaw};
 
 use super::handle::Descriptor;
 use super::header::{Header, kind_of};
-use super::layout::Layout;
+use super::layout::{Layout, WAIT_TABLE};
 use super::place::Place;
 use crate::error::{Error, ErrorKind};
+use crate::sync::deadlock::Registration;
 use crate::sys::file::{self, Draft};
 
 pub(super) struct Region {
+    /// Before the mapping, for it must be dropped first.
+    _registration: Registration,
     map: MmapRaw,
     descriptor: Arc<Descriptor>,
     place: Place,
@@ -154,7 +157,12 @@ impl Region {
         let cannot_map = |e| Error::os(format!("cannot map {} bytes of {place}", layout.total), e);
         let map = MmapOptions::new().len(layout.total).map_raw(&file).map_err(cannot_map)?;
         let descriptor = Descriptor::new(file).map_err(cannot_map)?;
-        Ok(Self { map, descriptor: Arc::new(descriptor), place })
+        let at = |offset| map.as_mut_ptr().wrapping_add(offset);
+        let (payload, table) = (at(layout.offset).addr(), at(WAIT_TABLE).cast());
+        // SAFETY: by invariants 1 to 3 payload and table lie in the mapping, which outlives the registration; and a mapping
+        // begins at a page, so the table is aligned as the header's length is.
+        let registration = unsafe { Registration::new(payload, layout.size, table) };
+        Ok(Self { _registration: registration, map, descriptor: Arc::new(descriptor), place })
     }
 }
 

@@ -19,7 +19,9 @@ use crate::wait::{Platform, Wait};
 /// [`recover`](Self::recover).
 ///
 /// # Errors of the acquiring verbs
-/// `OwnerDied` from all of them, without acquiring.
+/// `OwnerDied` from all of them, without acquiring. `WouldDeadlock` from those that wait, if the caller is one of two or
+/// more threads that wait in a circle for locks of one region which the next one holds. (Who waits for its own lock waits,
+/// because another may release it; so may any thread of a circle. Who means that says so with [`disown`](Self::disown).)
 ///
 /// # Example
 /// ```

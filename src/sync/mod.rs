@@ -1,7 +1,9 @@
 //! The primitives. Each file opens with the states of its word.
 //!
-//! [`owned`] is the word that `Lock`, `RLock` and `Mutex` share; the others have words of their own.
+//! [`owned`] is the word that `Lock`, `RLock` and `Mutex` share; the others have words of their own. [`deadlock`] finds
+//! circles of those who wait for such words.
 
+pub(crate) mod deadlock;
 mod owned;
 
 mod barrier;

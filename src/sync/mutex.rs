@@ -16,6 +16,7 @@ use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
 use std::time::{Duration, Instant};
 
+use super::deadlock;
 use super::guard::{Guard, Held};
 use super::owned::OwnedWord;
 use super::poison::{LockResult, PoisonCause, PoisonError, TryLockError, TryLockResult};
@@ -90,7 +91,9 @@ impl<T, W: Wait> Mutex<T, W> {
     /// The guard inside a [`PoisonError`] if a holder died or panicked since the last `clear_poison`.
     ///
     /// # Panics
-    /// If the calling thread holds it already.
+    /// If the calling thread holds it already. Or if it is one of a circle of threads that wait for what the next one
+    /// holds (see [`AcquireError::WouldDeadlock`]) and none of them waits in a form that has an error to return: the
+    /// panic lets go of what this one holds.
     #[inline]
     pub fn lock(&self) -> LockResult<MutexGuard<'_, T, W>> {
         if self.word.take_free().is_err() {
@@ -101,9 +104,9 @@ impl<T, W: Wait> Mutex<T, W> {
 
     #[cold]
     fn lock_contended(&self) {
-        match self.acquire_contended(Patience::FOREVER) {
+        match self.acquire_contended(Patience::UNFAILING) {
             Ok(()) => {}
-            Err(AcquireError::WouldDeadlock) => panic!("shmsync: Mutex::lock by the thread that holds it already"),
+            Err(error @ AcquireError::WouldDeadlock) => panic!("shmsync: Mutex::lock: {error}"),
             Err(other) => unreachable!("a patient wait ended with {other}"),
         }
     }
@@ -126,7 +129,8 @@ impl<T, W: Wait> Mutex<T, W> {
     /// Locks, waiting for at most `timeout` of monotonic time. A zero timeout tries once.
     ///
     /// # Errors
-    /// `TimedOut`; `Poisoned` with the guard; `WouldDeadlock` if the calling thread holds it.
+    /// `TimedOut`; `Poisoned` with the guard; `WouldDeadlock` if the calling thread holds it, or is one of a circle of
+    /// threads that wait for what the next one holds.
     pub fn try_lock_for(&self, timeout: Duration) -> TryLockResult<MutexGuard<'_, T, W>> {
         self.try_lock_with(Deadline::after(timeout))
     }
@@ -150,7 +154,7 @@ impl<T, W: Wait> Mutex<T, W> {
     #[cold]
     fn acquire_contended(&self, patience: Patience) -> Result<(), AcquireError> {
         if self.word.is_mine() {
-            return Err(AcquireError::WouldDeadlock);
+            return Err(deadlock::of_one("holds it already"));
         }
         loop {
             match self.word.acquire_contended(patience) {

@@ -100,8 +100,8 @@ impl<W: Wait> Once<W> {
     /// What the one closure did that returned happens before this returns, in every process.
     ///
     /// # Panics
-    /// If `f` calls it again for the same `Once`, which would wait for itself. And as `f` does: then the next caller
-    /// runs its own.
+    /// If `f` calls it again for the same `Once`, which would wait for itself; or as [`Mutex::lock`](crate::Mutex::lock)
+    /// does. And as `f` does: then the next caller runs its own.
     #[inline]
     pub fn call_once(&self, f: impl FnOnce()) {
         self.call_once_with(|_| f());
@@ -170,9 +170,10 @@ impl<'a, W: Wait> Attempt<'a, W> {
             return Self::unless_completed(once);
         }
         while !once.is_completed() {
-            match once.word.acquire(Patience::FOREVER) {
+            match once.word.acquire(Patience::UNFAILING) {
                 Ok(()) => return Self::unless_completed(once),
                 Err(AcquireError::OwnerDied(_)) => {}
+                Err(error @ AcquireError::WouldDeadlock) => panic!("shmsync: initialisation: {error}"),
                 Err(other) => unreachable!("a patient wait ended with {other}"),
             }
             if let Ok(dead) = once.word.recover() {

@@ -19,6 +19,7 @@
 //!    only in such a state. So a wake that it swallowed is repeated by the next release.
 //! 3. `OWNER_DIED` is set only on the very token that was proven dead.
 
+use super::deadlock::Waiting;
 use crate::atomic::{AtomicU64, Ordering, constructor, fresh};
 use crate::error::{AcquireError, ReleaseError};
 use crate::owner::liveness::{self, Liveness};
@@ -81,11 +82,18 @@ impl<W: Wait> OwnedWord<W> {
         }
         let mut mine = Token::mine();
         let mut spin = Spin::new();
+        let mut waiting = None;
         loop {
             let Some(held) = self.take_or_announce(mine, &mut spin)? else { return Ok(()) };
             match sleeper.sleep(&self.wait, Word::low_half(&self.word), held.low()) {
                 Slept::Woken => spin = Spin::new(),
-                Slept::SliceEnded => self.check_holder()?,
+                Slept::SliceEnded => {
+                    self.check_holder()?;
+                    if waiting.is_none() {
+                        waiting = Waiting::publish(&self.word, patience.can_fail);
+                    }
+                    waiting.as_ref().map_or(Ok(()), Waiting::check)?;
+                }
                 Slept::Expired => return self.last_look(),
                 Slept::Interrupted => return Err(AcquireError::Interrupted),
             }

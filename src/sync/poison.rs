@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::fmt;
 
+use crate::error::AcquireError;
 use crate::owner::{Owner, Token};
 
 /// The result of locking a [`Mutex`](super::Mutex): the guard, or the guard inside an error.
@@ -109,7 +110,8 @@ pub enum TryLockError<G> {
     WouldBlock,
     /// The deadline passed first.
     TimedOut,
-    /// The calling thread itself holds it.
+    /// The calling thread itself holds it, or somebody does who waits, be it by way of others, for what the calling
+    /// thread holds. Shown by the thread that got it, it says who waits for whom.
     WouldDeadlock,
 }
 
@@ -130,7 +132,7 @@ impl<G> fmt::Display for TryLockError<G> {
             Self::Poisoned(error) => error.fmt(f),
             Self::WouldBlock => f.write_str("it is locked, and taking it would block"),
             Self::TimedOut => f.write_str("timed out waiting for the lock"),
-            Self::WouldDeadlock => f.write_str("this thread holds the lock already, and would wait for itself"),
+            Self::WouldDeadlock => AcquireError::WouldDeadlock.fmt(f),
         }
     }
 }

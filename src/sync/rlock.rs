@@ -28,7 +28,8 @@ use crate::wait::{Platform, Wait};
 /// can release it, and a forked child is somebody else. All-zero bytes are a fresh, unlocked one.
 ///
 /// # Errors of the acquiring verbs
-/// `OwnerDied` from all of them, without acquiring; `TooDeep` beyond 2³² levels.
+/// `OwnerDied` from all of them, without acquiring; `TooDeep` beyond 2³² levels. `WouldDeadlock` from those that wait, if
+/// the caller is one of two or more threads that wait in a circle for locks of one region which the next one holds.
 ///
 /// # Example
 /// ```

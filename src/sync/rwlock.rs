@@ -156,10 +156,10 @@ impl<T, const READERS: usize, W: Wait> RwLock<T, READERS, W> {
     /// ```
     #[inline]
     pub fn read(&self) -> LockResult<RwLockReadGuard<'_, T, READERS, W>> {
-        match self.gate.read(Patience::FOREVER) {
+        match self.gate.read(Patience::UNFAILING) {
             // SAFETY: just entered for reading.
             Ok(place) => self.poisoned_or(unsafe { RwLockReadGuard::new(self, place) }),
-            Err(error) => impossible(error, "RwLock::read by the thread that holds it for writing"),
+            Err(error) => impossible(error, "RwLock::read"),
         }
     }
 
@@ -203,7 +203,7 @@ impl<T, const READERS: usize, W: Wait> RwLock<T, READERS, W> {
     /// The guard inside a [`PoisonError`] if a writer died or panicked since the last `clear_poison`.
     ///
     /// # Panics
-    /// If the calling thread holds it already, for writing or for reading.
+    /// If the calling thread holds it already, for writing or for reading; or as [`Mutex::lock`](crate::Mutex::lock) does.
     ///
     /// # Example
     /// ```
@@ -219,10 +219,10 @@ impl<T, const READERS: usize, W: Wait> RwLock<T, READERS, W> {
     /// ```
     #[inline]
     pub fn write(&self) -> LockResult<RwLockWriteGuard<'_, T, READERS, W>> {
-        match self.gate.write(Patience::FOREVER) {
+        match self.gate.write(Patience::UNFAILING) {
             // SAFETY: just entered for writing.
             Ok(()) => self.poisoned_or(unsafe { RwLockWriteGuard::new(self) }),
-            Err(error) => impossible(error, "RwLock::write by a thread that holds it already"),
+            Err(error) => impossible(error, "RwLock::write"),
         }
     }
 
@@ -322,9 +322,9 @@ impl<T, const READERS: usize, W: Wait> RwLock<T, READERS, W> {
 }
 
 #[cold]
-fn impossible(error: AcquireError, mistake: &str) -> ! {
+fn impossible(error: AcquireError, verb: &str) -> ! {
     match error {
-        AcquireError::WouldDeadlock => panic!("shmsync: {mistake}"),
+        AcquireError::WouldDeadlock => panic!("shmsync: {verb}: {error}"),
         other => unreachable!("a patient wait ended with {other}"),
     }
 }

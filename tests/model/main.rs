@@ -24,6 +24,7 @@
 
 mod barrier;
 mod condition;
+mod deadlock;
 mod event;
 mod lock;
 mod mutex;

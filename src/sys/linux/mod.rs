@@ -3,6 +3,7 @@
 
 pub(crate) mod file;
 pub(crate) mod futex;
+pub(crate) mod peek;
 pub(crate) mod proc;
 pub(crate) mod robust;
 pub(crate) mod sem;

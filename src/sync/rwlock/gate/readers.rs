@@ -7,6 +7,7 @@ use crate::atomic::{Ordering, thread_local};
 use crate::error::AcquireError;
 use crate::owner::liveness;
 use crate::owner::{Cpu, Token};
+use crate::sync::deadlock;
 use crate::sync::rwlock::slots::{Place, Slots};
 use crate::time::{Deadline, Patience};
 use crate::wait::sleep::{Sleeper, Slept};
@@ -73,7 +74,7 @@ impl<const N: usize, W: Wait> Gate<N, W> {
             Err(obstacle) => obstacle,
         };
         if self.writer.is_mine() {
-            return Err(AcquireError::WouldDeadlock);
+            return Err(deadlock::of_one("holds it for writing"));
         }
         if let Some(place) = self.slots.nest() {
             return Ok(place); // The slot that this thread holds keeps every writer out: to wait would be to deadlock.

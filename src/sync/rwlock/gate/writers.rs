@@ -6,6 +6,7 @@ use super::{Awaited, Gate, Turn, in_order};
 use crate::atomic::{Ordering, fence};
 use crate::error::AcquireError;
 use crate::owner::liveness;
+use crate::sync::deadlock;
 use crate::time::{Deadline, Patience};
 use crate::wait::sleep::{Sleeper, Slept};
 use crate::wait::spin::Spin;
@@ -39,7 +40,7 @@ impl<const N: usize, W: Wait> Gate<N, W> {
     #[cold]
     fn take_contended(&self, patience: Patience) -> Result<(), AcquireError> {
         if self.writer.is_mine() || self.slots.mine().is_some() {
-            return Err(AcquireError::WouldDeadlock);
+            return Err(deadlock::of_one("holds it already"));
         }
         loop {
             match self.writer.acquire_contended(patience) {
@@ -60,7 +61,7 @@ impl<const N: usize, W: Wait> Gate<N, W> {
     fn peek(&self) -> Result<(), AcquireError> {
         while let Some(reader) = self.slots.first_taken(0) {
             if self.slots.mine().is_some() {
-                return Err(AcquireError::WouldDeadlock);
+                return Err(deadlock::of_one("holds it already"));
             }
             if !liveness::is_dead_cached(reader.token) {
                 return Err(AcquireError::TimedOut);
@@ -78,7 +79,7 @@ impl<const N: usize, W: Wait> Gate<N, W> {
     /// With the word taken, waits until every slot was seen free once (invariant 1).
     fn drain(&self, patience: Patience) -> Result<(), AcquireError> {
         if self.slots.mine().is_some() {
-            return Err(AcquireError::WouldDeadlock);
+            return Err(deadlock::of_one("holds it already"));
         }
         let mut sleeper = Sleeper::new(patience);
         let mut spin = Spin::new();

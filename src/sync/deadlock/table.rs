@@ -1,0 +1,126 @@
+//! Who waits for what: the table in a region's header.
+//!
+//! | entry  | what |
+//! |--------|------|
+//! | `who`  | the waiting thread's token; zero: the entry is free |
+//! | `wait` | bit 0: it waits. Bit 1: its call can return an error. Bits 3–47: the byte of the payload where the word is that it waits for, a multiple of eight. Bits 48–63: the number of this wait |
+//!
+//! A thread that is killed leaves its entry behind; who finds no free one takes a dead thread's. The number makes every
+//! wait in an entry another than the one before, until after 65,536 of them.
+//!
+//! What another process writes here can make a deadlock be overlooked, or be told where there is none. Nothing else: the
+//! byte that an entry names is checked, and read by the kernel, before it is believed.
+
+use crate::atomic::{AtomicU64, Ordering, fence};
+use crate::owner::Token;
+use crate::owner::liveness::{self, Liveness};
+
+/// How many threads of all processes may be in a region's table: what fits in its first page, beside the header. The
+/// others wait as they would without one.
+pub(super) const ENTRIES: usize = if cfg!(loom) { 2 } else { 248 };
+
+/// How many entries are asked about whose threads may be dead, at the most, by who finds none free.
+const QUESTIONS: usize = 8;
+
+/// As it is in a region. All-zero: nobody waits.
+#[cfg_attr(not(loom), derive(zerocopy::FromBytes))]
+#[repr(C)]
+pub(crate) struct WaitTable {
+    entries: [Entry; ENTRIES],
+}
+
+#[cfg_attr(not(loom), derive(zerocopy::FromBytes))]
+#[repr(C)]
+struct Entry {
+    who: AtomicU64,
+    wait: AtomicU64,
+}
+
+/// One wait of one thread.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct Wait(u64);
+
+impl Wait {
+    const WAITS: u64 = 1;
+    const CAN_FAIL: u64 = 2;
+    const OFFSET: u64 = ((1 << 48) - 1) & !7;
+    const ONE: u64 = 1 << 48;
+
+    fn next(self, offset: u64, can_fail: bool) -> Self {
+        let form = if can_fail { Self::CAN_FAIL } else { 0 };
+        Self((self.0 & !(Self::ONE - 1)).wrapping_add(Self::ONE) | offset & Self::OFFSET | form | Self::WAITS)
+    }
+
+    pub(super) fn offset(self) -> u64 {
+        self.0 & Self::OFFSET
+    }
+
+    pub(super) fn can_fail(self) -> bool {
+        self.0 & Self::CAN_FAIL != 0
+    }
+}
+
+impl WaitTable {
+    #[cfg(loom)]
+    pub(crate) fn new() -> Self {
+        Self { entries: std::array::from_fn(|_| Entry { who: AtomicU64::new(0), wait: AtomicU64::new(0) }) }
+    }
+
+    /// Enters `me`, which waits for the word at `offset`. Its entry, or `None` if there is none left.
+    pub(crate) fn enter(&self, me: Token, offset: u64, can_fail: bool) -> Option<usize> {
+        let entry = self.claim(me)?;
+        let wait = &self.entries[entry].wait;
+        let next = Wait(wait.load(Ordering::Relaxed)).next(offset, can_fail);
+        // edge: waits -> looked at again (Release end): what the thread let go before is seen by who finds it waiting.
+        wait.store(next.0, Ordering::Release);
+        Some(entry)
+    }
+
+    fn claim(&self, me: Token) -> Option<usize> {
+        let claim = |entry: &usize, seen: u64| {
+            // Acquire: the wait's number goes on from what the last user left.
+            self.entries[*entry].who.compare_exchange(seen, me.0, Ordering::Acquire, Ordering::Relaxed).is_ok()
+        };
+        // From its own place on, so that the threads of a crowd do not all try the same entries.
+        let from = me.low() as usize % ENTRIES;
+        let all = || (from..ENTRIES).chain(0..from);
+        all()
+            .find(|entry| claim(entry, 0))
+            .or_else(|| all().take(QUESTIONS).find(|&entry| self.bury(entry).is_some_and(|dead| claim(&entry, dead))))
+    }
+
+    /// Ends the wait in this entry if its thread is dead, whose token it returns. First the wait and then the thread, or
+    /// the next one would for a moment seem to wait for what the dead one waited for.
+    fn bury(&self, entry: usize) -> Option<u64> {
+        let Entry { who, wait } = &self.entries[entry];
+        let (waited, dead) = (wait.load(Ordering::Relaxed), who.load(Ordering::Relaxed));
+        let over = waited & !Wait::WAITS;
+        (liveness::of(Token(dead)) == Liveness::Dead
+            && wait.compare_exchange(waited, over, Ordering::Relaxed, Ordering::Relaxed).is_ok())
+        .then_some(dead)
+    }
+
+    /// The wait is over.
+    pub(crate) fn leave(&self, entry: usize) {
+        let Entry { who, wait } = &self.entries[entry];
+        wait.store(wait.load(Ordering::Relaxed) & !Wait::WAITS, Ordering::Relaxed);
+        // Release: who claims the entry continues the number.
+        who.store(0, Ordering::Release);
+        // edge: left -> looked at again (Release end): who sees the thread hold what it takes from now on sees that this
+        // wait is over. A fence, because what it takes is taken by a fast path that has no release.
+        fence(Ordering::Release);
+    }
+
+    /// Who waits in this entry, and for what; `None` if nobody does.
+    pub(super) fn look(&self, entry: usize) -> Option<(Token, Wait)> {
+        // Relaxed, for who believes it looks again, behind a fence.
+        let wait = self.entries[entry].wait.load(Ordering::Relaxed);
+        let who = Token(self.entries[entry].who.load(Ordering::Relaxed));
+        (wait & Wait::WAITS != 0 && who.0 != 0).then_some((who, Wait(wait)))
+    }
+
+    /// Where `thread` waits.
+    pub(super) fn entry_of(&self, thread: Token) -> Option<usize> {
+        (0..ENTRIES).find(|&entry| self.look(entry).is_some_and(|(who, _)| who.same_thread(thread)))
+    }
+}
