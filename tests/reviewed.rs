@@ -29,7 +29,7 @@ fn who_asks_for_short_times_learns_of_a_death<W: Wait>() {
     assert_eq!(learned, dead.pid());
 }
 
-/// An addition that had room when it looked, beside a release of all there is, carried out of the count.
+/// An addition that had room when it looked, beside a release of all there is, carried out of a count of 31 bits.
 fn releases_at_once_lose_no_permit<W: Wait>() {
     let sem = Semaphore::<W>::new_in(0);
     let turn = Tally::new();
@@ -49,7 +49,7 @@ fn releases_at_once_lose_no_permit<W: Wait>() {
             while turn.get() < 2 * round {
                 std::hint::spin_loop();
             }
-            // Whoever came second was refused, and changed nothing.
+            // Whoever came second was refused, or what it added does not show.
             assert_eq!(sem.value(), if all.is_ok() { SEM_VALUE_MAX } else { 1 });
             assert!(!format!("{sem:?}").contains("true"), "nobody waits: {sem:?}");
             while sem.value() > 0 {

@@ -2,14 +2,16 @@
 //!
 //! | bits | what |
 //! |---|---|
-//! | 0–30 | the count |
-//! | 31 | `WAITERS`: somebody may sleep. In the half that the futex compares, so that nobody falls asleep unannounced |
-//! | 32–39 | CPU of the last release, plus one |
-//! | 40–63 | zero |
+//! | 0 | `WAITERS`: somebody may sleep. In the half that the futex compares, so that nobody falls asleep unannounced |
+//! | 1–31 | the count |
+//! | 32 | zero: where the count may carry to, see below |
+//! | 33–39 | zero |
+//! | 40–47 | CPU of the last release, plus one |
+//! | 48–63 | zero |
 //!
 //! | state | who may leave it, to where |
 //! |---|---|
-//! | count > 0 | an acquirer: count − 1. A releaser: count + n |
+//! | count > 0 | an acquirer: count − 1. A releaser: count + n, or of one permit by an addition |
 //! | count = 0 | a waiter: + `WAITERS`, then it sleeps on exactly this low half. A releaser, as above |
 //! | `WAITERS` | a releaser wakes one sleeper per permit; if nobody slept, it clears the bit, and wakes all |
 //!
@@ -19,6 +21,11 @@
 //! knows of the sleeper. So after the clear everybody is woken: who fell asleep before it is awake and announces itself
 //! anew, and after it nobody falls asleep on a word with `WAITERS`, because there is none. The bit that a killed waiter
 //! leaves behind is cleared by the next release, for two needless wakes.
+//!
+//! A release of one permit on the CPU of the last release is an addition, which need not wait for what was just loaded:
+//! a fifth less for a pair. That the count has room is known only for the moment of the load; so it adds only to counts that
+//! are 2³⁰ away from the maximum, and if somebody releases all those at once in between, the count passes the maximum by one
+//! for each thread that does so. Bit 32 has room for that many; no permit is lost, and `value` does not show it.
 
 use std::fmt;
 
@@ -38,13 +45,21 @@ pub const SEM_VALUE_MAX: u32 = i32::MAX as u32;
 struct State(u64);
 
 impl State {
-    const WAITERS: u64 = 1 << 31;
-    const CPU_SHIFT: u32 = 32;
+    const WAITERS: u64 = 1;
+    const ONE: u64 = 2;
+    const CPU_SHIFT: u32 = 40;
     const CPU_MASK: u64 = 0xff << Self::CPU_SHIFT;
+    /// Where additions end: as far from the maximum as can be.
+    const ADD_BELOW: u32 = 1 << 30;
+
+    #[inline]
+    const fn of(count: u32) -> Self {
+        Self(count as u64 * Self::ONE)
+    }
 
     #[inline]
     fn count(self) -> u32 {
-        self.0 as u32 & SEM_VALUE_MAX
+        (self.0 >> 1) as u32
     }
 
     fn has_waiters(self) -> bool {
@@ -58,7 +73,7 @@ impl State {
     /// One permit less, unless there is none.
     #[inline]
     fn taken(self) -> Option<Self> {
-        (self.count() > 0).then(|| Self(self.0 - 1))
+        (self.count() > 0).then(|| Self(self.0.wrapping_sub(Self::ONE)))
     }
 
     /// `n` permits more, by a release on this CPU, unless that is too many.
@@ -67,14 +82,14 @@ impl State {
         if n > maximum.saturating_sub(self.count()) {
             return None;
         }
-        let here = Cpu::mine();
-        // The branch is foreseen, and spares what follows the wait for the masking.
-        let word = if self.releaser_cpu() == here {
-            self.0
-        } else {
-            self.0 & !Self::CPU_MASK | u64::from(here.0) << Self::CPU_SHIFT
-        };
-        Some(Self(word + u64::from(n)))
+        let here = u64::from(Cpu::mine().0) << Self::CPU_SHIFT;
+        Some(Self((self.0 & !Self::CPU_MASK | here) + Self::of(n).0))
+    }
+
+    /// Whether a permit can be added as it is.
+    #[inline]
+    fn takes_one_more(self) -> bool {
+        self.count() < Self::ADD_BELOW && self.releaser_cpu() == Cpu::mine()
     }
 
     fn low(self) -> u32 {
@@ -135,7 +150,7 @@ impl<W: Wait> Semaphore<W> {
         #[must_use]
         pub fn new_in(value: u32) -> Self {
             assert!(value <= SEM_VALUE_MAX, "a semaphore's value is at most 2^31 - 1");
-            Self { word: AtomicU64::new(value as u64), wait: fresh!(W) }
+            Self { word: AtomicU64::new(State::of(value).0), wait: fresh!(W) }
         }
     }
 
@@ -212,7 +227,15 @@ impl<W: Wait> Semaphore<W> {
     /// `Overflow` beyond [`SEM_VALUE_MAX`]; nothing is changed then.
     #[inline]
     pub fn release(&self) -> Result<(), ReleaseError> {
-        self.release_up_to(1, SEM_VALUE_MAX)
+        if !State(self.word.load(Ordering::Relaxed)).takes_one_more() {
+            return self.release_up_to(1, SEM_VALUE_MAX);
+        }
+        // edge: release -> acquire (Release end)
+        let seen = State(self.word.fetch_add(State::ONE, Ordering::Release));
+        if seen.has_waiters() {
+            self.wake(1);
+        }
+        Ok(())
     }
 
     /// Gives `n` permits back at once, and wakes as many waiters.
@@ -255,7 +278,7 @@ impl<W: Wait> Semaphore<W> {
     #[inline]
     #[must_use]
     pub fn value(&self) -> u32 {
-        State(self.word.load(Ordering::Relaxed)).count()
+        State(self.word.load(Ordering::Relaxed)).count().min(SEM_VALUE_MAX)
     }
 
     pub(super) fn has_waiters(&self) -> bool {
