@@ -73,7 +73,9 @@ impl<W: Wait> BoundedSemaphore<W> {
         self.semaphore.try_once()
     }
 
-    /// Gives one permit back, and wakes one waiter. Async-signal-safe.
+    /// Gives one permit back, and wakes one waiter.
+    ///
+    /// Async-signal-safe, as [`Semaphore::release`] is.
     ///
     /// # Errors
     /// `Overflow` if no permit is out; nothing is changed then.
@@ -83,6 +85,8 @@ impl<W: Wait> BoundedSemaphore<W> {
     }
 
     /// Gives `n` permits back at once, and wakes as many waiters.
+    ///
+    /// Async-signal-safe, as [`Semaphore::release`] is.
     ///
     /// # Errors
     /// `Overflow` if fewer are out; nothing is changed then.

@@ -240,13 +240,18 @@ impl<W: Wait> Condition<W> {
         self.word.compare_exchange(seen.0, new.0, ordering, Ordering::Relaxed).is_ok()
     }
 
-    /// Wakes one waiter, if there is one. Async-signal-safe.
+    /// Wakes one waiter, if there is one.
+    ///
+    /// Async-signal-safe: a handler may call it in the middle of any verb of the same condition, and finds `errno`
+    /// unchanged. But a handler may not acquire the lock. So it can come when a waiter has looked at what it waits for, and
+    /// does not wait yet; that waiter misses both the change and this. An [`Event`](crate::Event) or a
+    /// [`Semaphore`](crate::Semaphore) remembers.
     #[inline]
     pub fn notify_one(&self) {
         self.notify(1);
     }
 
-    /// Wakes `n` waiters, or all if there are fewer. Async-signal-safe.
+    /// Wakes `n` waiters, or all if there are fewer. Async-signal-safe, as [`notify_one`](Self::notify_one) is.
     #[inline]
     pub fn notify(&self, n: u32) {
         // Relaxed: a waiter that must be seen registered under a lock which this notifier has held since, or it has
@@ -257,7 +262,7 @@ impl<W: Wait> Condition<W> {
         }
     }
 
-    /// Wakes everybody who waits. Async-signal-safe.
+    /// Wakes everybody who waits. Async-signal-safe, as [`notify_one`](Self::notify_one) is.
     #[inline]
     pub fn notify_all(&self) {
         self.notify(u32::MAX);

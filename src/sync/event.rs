@@ -119,8 +119,9 @@ impl<W: Wait> Event<W> {
 
     /// Sets the flag and releases everybody who waits.
     ///
-    /// Async-signal-safe. What the caller did before happens before the return of every wait that this releases, and
-    /// of every `is_set` that sees it.
+    /// Async-signal-safe: a handler may call it in the middle of any verb of the same event, and finds `errno` unchanged.
+    /// What the caller did before happens before the return of every wait that this releases, and of every `is_set` that
+    /// sees it.
     #[inline]
     pub fn set(&self) {
         let mut seen = State(self.word.load(Ordering::Relaxed));
@@ -141,7 +142,9 @@ impl<W: Wait> Event<W> {
         self.wait.wake(Word::whole(&self.word), u32::MAX);
     }
 
-    /// Takes the flag back. Whoever was released is not held up. Async-signal-safe.
+    /// Takes the flag back. Whoever was released is not held up.
+    ///
+    /// Async-signal-safe, as [`set`](Self::set) is.
     #[inline]
     pub fn clear(&self) {
         // A read-modify-write: it goes on the release sequence of the set before it, so that a waiter that sees only the

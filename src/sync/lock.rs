@@ -82,8 +82,10 @@ impl<W: Wait> Lock<W> {
 
     /// Releases the lock, whoever holds it, and wakes one waiter.
     ///
-    /// Async-signal-safe, but with [`KernelRobust`](crate::wait::KernelRobust), where only the holder may release. What
-    /// the caller did before happens before the next acquire returns.
+    /// Async-signal-safe: a handler may call it in the middle of any verb of the same lock, and finds `errno` unchanged. (The
+    /// acquire that it interrupts may have taken the lock just now; that is released, then.) Not so with
+    /// [`KernelRobust`](crate::wait::KernelRobust), where only the holder may release. What the caller did before happens
+    /// before the next acquire returns.
     ///
     /// # Errors
     /// `NotLocked`.

@@ -221,7 +221,8 @@ impl<W: Wait> Semaphore<W> {
 
     /// Gives one permit back, and wakes one waiter.
     ///
-    /// Async-signal-safe. What the caller did before happens before the return of the acquire that takes the permit.
+    /// Async-signal-safe: a handler may call it in the middle of any verb of the same semaphore, and finds `errno`
+    /// unchanged. What the caller did before happens before the return of the acquire that takes the permit.
     ///
     /// # Errors
     /// `Overflow` beyond [`SEM_VALUE_MAX`]; nothing is changed then.
@@ -239,6 +240,8 @@ impl<W: Wait> Semaphore<W> {
     }
 
     /// Gives `n` permits back at once, and wakes as many waiters.
+    ///
+    /// Async-signal-safe, as [`release`](Self::release) is.
     ///
     /// # Errors
     /// `Overflow` beyond [`SEM_VALUE_MAX`]; nothing is changed then.

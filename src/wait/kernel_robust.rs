@@ -14,6 +14,7 @@
 //! | the kernel takes the thread id out with its mark | the holder on record |
 //! | released by another thread, the node would stay in the holder's list | an error: only the holder releases |
 //! | an `exec` counts as a death | nowhere here, since thread id and start time stay: the mark is taken back |
+//! | a signal handler releases in the middle of a change of the list | `release` is not async-signal-safe here |
 
 use super::futex::Futex;
 use super::held::Held;
@@ -26,9 +27,10 @@ use crate::sys::robust::{self, Node};
 /// of at the end of its slice. 32 bytes, so that a lock is 40.
 ///
 /// For [`Lock`](crate::Lock), [`RLock`](crate::RLock) and [`Mutex`](crate::Mutex), which only their holder may release
-/// with this backend: a `Lock`'s `release` by another thread is `NotOwner`, and `disown` does nothing. The kernel looks
-/// after 512 of them a thread; slices look after the others, and after all where libc has no robust list of the common
-/// form (musl, 32 bits). The other primitives have no holder, and gain nothing.
+/// with this backend: a `Lock`'s `release` by another thread is `NotOwner`, and `disown` does nothing. Nor may a signal
+/// handler release one: it could interrupt a change of the thread's list. The kernel looks after 512 of them a thread;
+/// slices look after the others, and after all where libc has no robust list of the common form (musl, 32 bits). The other
+/// primitives have no holder, and gain nothing.
 #[derive(zerocopy::FromBytes)]
 #[repr(C)]
 pub struct KernelRobust {

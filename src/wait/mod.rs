@@ -121,7 +121,8 @@ pub enum Woken {
 /// 5. Whatever bytes are found in the state, both verbs return, and touch nothing but the state and the word. (For
 ///    `PosixSem` that holds of bytes that do not change during the call: glibc ends the process over a damaged `sem_t`.)
 /// 6. A process killed inside either verb leaves a state that satisfies 1 to 5.
-/// 7. `wake` may be called from a signal handler, also one that interrupts a `wait` on the same word.
+/// 7. `wake` may be called from a signal handler, also one that interrupts a `wait` on the same word, and leaves `errno` as
+///    it is.
 ///
 /// It is sealed: a backend is part of the layout of every primitive.
 pub trait Wait: private::Sealed + held::Held + FromBytes + Send + Sync + 'static {

@@ -61,6 +61,15 @@ impl State {
     /// 2²⁸ ns: more than twice the longest slice, so that one that began in an era is over before the next but one.
     const ERA_NANOS_SHIFT: u32 = 28;
 
+    /// Usable, and nobody inside.
+    fn fresh(now: Deadline) -> Self {
+        Self(Self::era_of(now) << Self::ERA_SHIFT | Self::READY)
+    }
+
+    fn era_of(now: Deadline) -> u64 {
+        now.nanos() >> Self::ERA_NANOS_SHIFT & 0xff
+    }
+
     fn is_ready(self) -> bool {
         self.0 & Self::READY != 0
     }
@@ -84,14 +93,14 @@ impl State {
 
     /// What counts still at the time `now`.
     fn at(self, now: Deadline) -> Self {
-        let era = now.nanos() >> Self::ERA_NANOS_SHIFT & 0xff;
-        let kept = match era.wrapping_sub(self.era()) & 0xff {
+        let kept = match Self::era_of(now).wrapping_sub(self.era()) & 0xff {
             1 => (self.0 >> Self::NOW_SHIFT & Self::MOST) << Self::BEFORE_SHIFT,
-            // Now; or in the past, when the caller was held up since it looked at the clock.
-            0 | 0x80.. => return self,
+            // Now; or in the past, when the caller was held up since it looked at the clock: by two seconds at the most,
+            // for else what the killed left behind would come to life again after a minute, and stay as long.
+            0 | 0xf8.. => return self,
             _ => 0,
         };
-        Self(era << Self::ERA_SHIFT | kept | Self::READY)
+        Self(Self::fresh(now).0 | kept)
     }
 
     /// One sleeper more in the present era; `None` when they cannot be counted any more.
@@ -143,7 +152,8 @@ impl PosixSem {
         self.sem.init();
         // edge: sem made -> sem used (Release end). A CAS: who was taken for dead in error, and has been replaced, must
         // not declare ready what its successor is making.
-        self.state.compare_exchange(me.0, State::READY, Ordering::Release, Ordering::Relaxed).is_ok()
+        let fresh = State::fresh(Deadline::now());
+        self.state.compare_exchange(me.0, fresh.0, Ordering::Release, Ordering::Relaxed).is_ok()
     }
 
     /// Changes the counts by `change` if that gives a state; whether it did.
@@ -172,22 +182,24 @@ impl PosixSem {
     }
 
     /// Lets those go first to whom posts are under way, as long as the word stays and the deadline has not come: at the
-    /// worst, when one of them was killed, until the era ends.
-    fn give_way(&self, word: Word<'_>, expected: u32, until: Deadline) {
+    /// worst, when one of them was killed, until the era ends. Whether a signal handler ran in a nap meanwhile, which ends
+    /// it, too.
+    fn gives_way_interrupted(&self, word: Word<'_>, expected: u32, until: Deadline) -> bool {
         if cfg!(loom) {
-            return; // a courtesy, on which nothing depends; and the model's clocks stand still
+            return false; // a courtesy, on which nothing depends; and the model's clocks stand still
         }
         let mut began = None;
         while State(self.state.load(Ordering::Relaxed)).posts() > 0 && word.load(Ordering::Relaxed) == expected {
             let now = Deadline::now();
             if now >= until || !State(self.state.load(Ordering::Relaxed)).is_of(now) {
-                return;
+                break;
             }
-            let began = *began.get_or_insert(now);
-            if now.since(began) > GIVE_WAY_NANOS || !spin::yield_now() {
-                sys::nap_until(until.min(now.plus(NAP_NANOS)).nanos());
+            let naps = now.since(*began.get_or_insert(now)) > GIVE_WAY_NANOS || !spin::yield_now();
+            if naps && sys::nap_until(until.min(now.plus(NAP_NANOS)).nanos()) {
+                return true;
             }
         }
+        false
     }
 }
 
@@ -203,8 +215,8 @@ impl Wait for PosixSem {
 
     fn wait(&self, word: Word<'_>, expected: u32, until: Deadline) -> Woken {
         let ready = self.make();
-        if ready {
-            self.give_way(word, expected, until);
+        if ready && self.gives_way_interrupted(word, expected, until) {
+            return Woken::Interrupted;
         }
         let now = Deadline::now();
         if !ready || !self.update(|state| state.at(now).entered()) {
@@ -253,5 +265,28 @@ impl std::fmt::Debug for PosixSem {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let state = State(self.state.load(Ordering::Relaxed));
         f.debug_struct("PosixSem").field("sleepers", &state.is_ready().then(|| state.sleepers())).finish()
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_counted_before_the_last_era_is_forgotten() {
+        let at_era = |era: u64| Deadline::PAST.plus(era << State::ERA_NANOS_SHIFT);
+        for now in 0..0x100 {
+            let left = |then: u64| {
+                let counted = State::fresh(at_era(then)).entered().and_then(State::entered).and_then(State::posted);
+                let state = counted.expect("room for two").at(at_era(0x1000 + now));
+                (state.sleepers(), state.posts())
+            };
+            assert_eq!(left(now), (1, 1), "in the era itself");
+            assert_eq!(left(now + 0xff), (1, 0), "in the one after it");
+            assert_eq!(left(now + 1), (1, 1), "by somebody who was held up");
+            for then in now + 9..now + 0xff {
+                assert_eq!(left(then), (0, 0), "counted in {then}, looked at in {now}");
+            }
+        }
     }
 }

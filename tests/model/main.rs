@@ -28,6 +28,7 @@ mod deadlock;
 mod event;
 mod lock;
 mod mutex;
+mod once;
 mod permits;
 mod posix_sem;
 mod rwlock;

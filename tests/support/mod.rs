@@ -1,6 +1,9 @@
 //! What every test file needs: a watchdog around each test, handshakes, sleepers and clocks.
 #![allow(dead_code, unused_imports, unused_macros, unreachable_pub)] // No test file needs all of it.
 
+pub mod awaited;
+#[cfg(target_arch = "x86_64")]
+pub mod breakpoints;
 mod kill;
 mod memory;
 pub mod once;

@@ -1,9 +1,20 @@
-//! Signals that come while somebody sleeps.
+//! Signals that come while somebody sleeps, or at any moment.
 
 use std::ptr;
 use std::sync::atomic::{AtomicPtr, Ordering::SeqCst};
 
 use super::*;
+
+/// Installs a handler, of the form that `flags` ask for.
+pub fn handles(signal: libc::c_int, flags: libc::c_int, handler: *const ()) {
+    // SAFETY: all-zero is a valid sigaction; what the handler may do is its author's business.
+    unsafe {
+        let mut action: libc::sigaction = std::mem::zeroed();
+        action.sa_sigaction = handler as usize;
+        action.sa_flags = flags;
+        assert_eq!(libc::sigaction(signal, &action, ptr::null_mut()), 0);
+    }
+}
 
 /// In a child: counts every SIGUSR1 in `handled`, beginning with one that it sends itself. `flags` as of `sigaction`.
 pub fn count_signals_in(handled: &Tally, flags: libc::c_int) {
@@ -13,14 +24,9 @@ pub fn count_signals_in(handled: &Tally, flags: libc::c_int) {
         unsafe { &*HANDLED.load(SeqCst) }.up();
     }
     HANDLED.store(ptr::from_ref(handled).cast_mut(), SeqCst);
-    // SAFETY: all-zero is a valid sigaction; the handler does nothing but an atomic addition.
-    unsafe {
-        let mut action: libc::sigaction = std::mem::zeroed();
-        action.sa_sigaction = count as *const () as usize;
-        action.sa_flags = flags;
-        assert_eq!(libc::sigaction(libc::SIGUSR1, &action, ptr::null_mut()), 0);
-        assert_eq!(libc::raise(libc::SIGUSR1), 0);
-    }
+    handles(libc::SIGUSR1, flags, count as *const ());
+    // SAFETY: no memory is involved.
+    assert_eq!(unsafe { libc::raise(libc::SIGUSR1) }, 0);
 }
 
 /// Sends SIGUSR1 until `enough`, each when the one before was handled and the child sleeps again (or has ended).
@@ -34,4 +40,12 @@ pub fn pester(child: &Child, handled: &Tally, enough: impl Fn() -> bool) {
             other => Err(format!("state {other}")),
         });
     }
+}
+
+/// Sends this process SIGALRM every `micros` from now on; never again with zero.
+pub fn alarm_every(micros: u32) {
+    let interval = libc::timeval { tv_sec: 0, tv_usec: micros as _ };
+    let timer = libc::itimerval { it_interval: interval, it_value: interval };
+    // SAFETY: `timer` is one to read; the old one is not asked for.
+    assert_eq!(unsafe { libc::setitimer(libc::ITIMER_REAL, &timer, ptr::null_mut()) }, 0);
 }

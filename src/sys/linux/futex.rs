@@ -55,7 +55,7 @@ pub(crate) fn wait(word: *const u32, expected: u32, until: u64) -> Wait {
     }
 }
 
-/// Wakes up to `count` of those who sleep on `word`; returns how many.
+/// Wakes up to `count` of those who sleep on `word`; returns how many. Leaves `errno` alone, which only a failure writes.
 pub(crate) fn wake(word: *const u32, count: u32) -> u32 {
     let count = count.min(i32::MAX as u32);
     // SAFETY: the kernel only translates `word`; it neither reads nor writes there.

@@ -109,9 +109,35 @@ impl Sem {
         unsafe { libc::sem_trywait(self.as_ptr()) == 0 }
     }
 
-    /// Lets one waiter through.
+    /// Lets one waiter through. Leaves `errno` as it is, since a signal handler may do this between another call of its
+    /// thread and the look at its error.
     pub(crate) fn post(&self) {
+        let before = errno();
         // SAFETY: as in `wait`. EOVERFLOW, from bytes somebody scribbled, means that posts abound: nobody is stuck.
-        unsafe { libc::sem_post(self.as_ptr()) };
+        if unsafe { libc::sem_post(self.as_ptr()) } != 0 {
+            set_errno(before);
+        }
+    }
+}
+
+fn set_errno(errno: i32) {
+    // SAFETY: libc gives every thread its own, which lives as long as the thread.
+    unsafe { *libc::__errno_location() = errno };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn posts_that_abound_leave_errno_alone() {
+        let sem = Sem::NEW;
+        sem.init();
+        // SAFETY: a long of the room, and the value is in the first on every libc.
+        unsafe { sem.long(0) }.store(i32::MAX as usize, Ordering::Relaxed);
+        set_errno(4711);
+        sem.post();
+        assert_eq!(errno(), 4711);
+        assert!(sem.try_wait(), "the value was not where it was thought to be");
     }
 }
