@@ -125,9 +125,10 @@ macro_rules! guarded {
         impl<W: crate::wait::Wait> Drop for $guard<'_, W> {
             #[inline]
             fn drop(&mut self) {
-                if self.holds() {
-                    // An error means that somebody else released it just now, which the lock's own rules allow.
-                    let _ = self.lock.release();
+                if self.held {
+                    // An error means that somebody else released it, which the lock's own rules allow; or that this is
+                    // a forked child's copy of the guard.
+                    let _ = self.lock.release_own();
                 }
             }
         }

@@ -143,6 +143,11 @@ impl<W: Wait> Lock<W> {
     }
 
     #[inline]
+    fn release_own(&self) -> Result<(), ReleaseError> {
+        self.word.release_own()
+    }
+
+    #[inline]
     fn is_held_here(&self) -> bool {
         self.word.is_mine()
     }

@@ -179,6 +179,16 @@ impl<T, W: Wait> Mutex<T, W> {
         }
     }
 
+    /// After a panic; unless this is a forked child's copy of its parent's guard, or bytes were scribbled.
+    #[cold]
+    fn poison_if_mine(&self) {
+        if self.word.is_mine() {
+            if let Some(me) = Token::mine().owner() {
+                self.poison.store(PoisonCause::Panicked(me).into_word(), Ordering::Relaxed);
+            }
+        }
+    }
+
     #[inline]
     fn poison(&self) -> Option<PoisonCause> {
         PoisonCause::from_word(self.poison.load(Ordering::Relaxed))
@@ -272,16 +282,11 @@ impl<T, W: Wait> DerefMut for MutexGuard<'_, T, W> {
 impl<T, W: Wait> MutexGuard<'_, T, W> {
     #[inline]
     fn unlock(&self) {
-        if !self.mutex.word.is_mine() {
-            return; // a forked child's copy of its parent's guard, or scribbled bytes
-        }
         if !self.panicking && std::thread::panicking() {
-            if let Some(me) = Token::mine().owner() {
-                self.mutex.poison.store(PoisonCause::Panicked(me).into_word(), Ordering::Relaxed);
-            }
+            self.mutex.poison_if_mine();
         }
-        // An error would mean that scribbled bytes took the word from under the guard.
-        let _ = self.mutex.word.release();
+        // An error: a forked child's copy of its parent's guard, or scribbled bytes.
+        let _ = self.mutex.word.release_own();
     }
 }
 

@@ -241,20 +241,35 @@ impl<W: Wait> OwnedWord<W> {
     }
 
     /// Frees the word, whoever holds it, and wakes a sleeper.
-    #[inline]
+    ///
+    /// Always inlined, as are `release_own` and `freeing`: as a call it saves registers, and those stores are waited for by the
+    /// atomic instruction behind them (0.5 ns of 4.3).
+    #[inline(always)]
     pub(super) fn release(&self) -> Result<(), ReleaseError> {
-        if W::BY_HOLDER_ONLY && !self.is_mine() {
-            let held = self.token();
-            return Err(if held.is_free() { ReleaseError::NotLocked } else { ReleaseError::NotOwner(held.owner()) });
-        }
-        self.wait.freeing(|| {
-            // edge: release -> acquire (Release end): what this holder wrote is seen by the next.
-            let held = Token(self.word.swap(Token::FREE.0, Ordering::Release));
-            if held.has_waiters() {
-                self.wake_one();
-            }
-            if held.is_free() { Err(ReleaseError::NotLocked) } else { Ok(()) }
-        })
+        let freed = self.wait.freeing(
+            || self.token(),
+            || {
+                // edge: release -> acquire (Release end): what this holder wrote is seen by the next.
+                let held = Token(self.word.swap(Token::FREE.0, Ordering::Release));
+                if held.has_waiters() {
+                    self.wake_one();
+                }
+                if held.is_free() { Err(ReleaseError::NotLocked) } else { Ok(()) }
+            },
+        );
+        freed.unwrap_or_else(|| Err(self.not_mine()))
+    }
+
+    /// Frees the word if the calling thread holds it.
+    #[inline(always)]
+    pub(super) fn release_own(&self) -> Result<(), ReleaseError> {
+        if W::BY_HOLDER_ONLY || self.is_mine() { self.release() } else { Err(self.not_mine()) }
+    }
+
+    #[cold]
+    pub(super) fn not_mine(&self) -> ReleaseError {
+        let held = self.token();
+        if held.is_free() { ReleaseError::NotLocked } else { ReleaseError::NotOwner(held.owner()) }
     }
 
     /// Wakes one sleeper; whether there was one.
@@ -333,9 +348,12 @@ impl<W: Wait> OwnedWord<W> {
     /// Frees the word, and leaves the waking to `pass_on`, which learns what it held.
     #[inline]
     pub(super) fn vacate(&self, pass_on: impl FnOnce(Token)) {
-        self.wait.freeing(|| {
-            // edge: write released -> entered (Release end); edge: announced -> vacated (Acquire end)
-            pass_on(Token(self.word.swap(Token::FREE.0, Ordering::AcqRel)));
-        });
+        self.wait.freeing(
+            || self.token(),
+            || {
+                // edge: write released -> entered (Release end); edge: announced -> vacated (Acquire end)
+                pass_on(Token(self.word.swap(Token::FREE.0, Ordering::AcqRel)));
+            },
+        );
     }
 }

@@ -83,9 +83,12 @@ impl<W: Wait> RLock<W> {
     fn acquire_with(&self, patience: Patience) -> Result<(), AcquireError> {
         match self.word.take_free() {
             Ok(()) => Ok(()),
-            Err(_) if self.is_mine() => self.reenter(),
-            Err(_) => self.word.acquire_contended(patience),
+            Err(_) => self.acquire_again(patience),
         }
+    }
+
+    fn acquire_again(&self, patience: Patience) -> Result<(), AcquireError> {
+        if self.is_mine() { self.reenter() } else { self.word.acquire_contended(patience) }
     }
 
     #[inline]
@@ -107,22 +110,18 @@ impl<W: Wait> RLock<W> {
     /// `NotLocked`, or `NotOwner` if another thread holds it.
     #[inline]
     pub fn release(&self) -> Result<(), ReleaseError> {
-        if !self.is_mine() {
-            return Err(self.not_mine());
-        }
         match self.reentries.load(Ordering::Relaxed) {
-            0 => self.word.release(),
-            deep => {
-                self.reentries.store(deep - 1, Ordering::Relaxed);
-                Ok(())
-            }
+            0 => self.word.release_own(),
+            deep => self.release_inner(deep),
         }
     }
 
-    #[cold]
-    fn not_mine(&self) -> ReleaseError {
-        let token = self.word.token();
-        if token.is_free() { ReleaseError::NotLocked } else { ReleaseError::NotOwner(token.owner()) }
+    fn release_inner(&self, deep: u32) -> Result<(), ReleaseError> {
+        if !self.is_mine() {
+            return Err(self.word.not_mine());
+        }
+        self.reentries.store(deep - 1, Ordering::Relaxed);
+        Ok(())
     }
 
     /// Takes the lock over from a holder that died. Of all who try, one succeeds, and holds the lock one deep.
@@ -163,6 +162,11 @@ impl<W: Wait> RLock<W> {
         // An error would mean that scribbled bytes took the lock from under the guard.
         let _ = self.word.release();
         deep
+    }
+
+    #[inline]
+    fn release_own(&self) -> Result<(), ReleaseError> {
+        self.release()
     }
 
     #[inline]

@@ -16,10 +16,11 @@ pub trait Held {
         take()
     }
 
-    /// Runs `free`, which frees the word that the caller holds.
+    /// Runs `free`, which frees the word; unless only its holder may, and the caller is not: `None`.
     #[inline]
-    fn freeing<R>(&self, free: impl FnOnce() -> R) -> R {
-        free()
+    fn freeing<R>(&self, word: impl FnOnce() -> Token, free: impl FnOnce() -> R) -> Option<R> {
+        let _ = word;
+        Some(free())
     }
 
     /// Whether the calling thread holds the word that reads `word`.

@@ -78,21 +78,25 @@ impl Held for KernelRobust {
         taken
     }
 
-    #[inline]
-    fn freeing<R>(&self, free: impl FnOnce() -> R) -> R {
-        let list = robust::mine();
+    #[inline(always)]
+    fn freeing<R>(&self, word: impl FnOnce() -> Token, free: impl FnOnce() -> R) -> Option<R> {
+        let list = robust::mine_if_any(); // a forked child that drops a copied guard is not to make one
         if let Some(list) = &list {
             list.pending(&self.node);
-            list.unlink(&self.node);
         }
-        self.holder.store(0, Ordering::Relaxed);
-        let freed = free();
+        // What is linked is held by this thread. What is not may be one that found no room; the word tells.
+        let unlinked = list.as_ref().is_some_and(|list| list.unlink(&self.node));
+        let freed = (unlinked || is_my_token(word())).then(|| {
+            self.holder.store(0, Ordering::Relaxed);
+            free()
+        });
         if let Some(list) = &list {
             list.done();
         }
         freed
     }
 
+    #[inline]
     fn is_mine(&self, word: Token) -> bool {
         word.same_thread(Token::mine()) || robust::mine_if_any().is_some_and(|list| list.holds(&self.node))
     }
@@ -100,6 +104,11 @@ impl Held for KernelRobust {
     fn holder_on_record(&self) -> Option<Token> {
         Some(Token(self.holder.load(Ordering::Relaxed))).filter(|token| !token.is_free())
     }
+}
+
+#[cold]
+fn is_my_token(word: Token) -> bool {
+    word.same_thread(Token::mine())
 }
 
 impl std::fmt::Debug for KernelRobust {

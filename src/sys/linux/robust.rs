@@ -13,7 +13,7 @@
 //! Our nodes lie in shared memory, where anybody may scribble on their pointers, and from which the region may have
 //! been unmapped while a lock in it was still held. So no pointer is ever read from a node, and none is written to one
 //! but its own, when it is linked: a row of private nodes, the fences, whose words name nobody, is linked for good, and
-//! each has room for one of ours behind it. glibc links at the head and writes to the neighbours of what it unlinks,
+//! each has room for one of ours behind it; which that is, its own pointer says. glibc links at the head and writes to the neighbours of what it unlinks,
 //! and those are the outer fences. (The kernel does follow scribbled pointers. At a word that does not name the dying
 //! thread it does nothing, and at a bad address it stops; slices take over then.)
 //!
@@ -63,7 +63,9 @@ struct Head {
 #[repr(C)]
 struct Fence {
     word: u64,
-    room: [u64; 2],
+    /// The next fence, as an entry: what the node points to while nothing of ours is in between.
+    after: usize,
+    unused: u64,
     node: Node,
 }
 
@@ -75,11 +77,10 @@ const _: () = assert!(std::mem::offset_of!(Fence, node) + std::mem::offset_of!(N
 struct Part {
     /// Address of the head.
     head: usize,
-    fences: [Fence; MOST_HELD + 1],
-    /// What is linked behind each fence but the last, as its entry; zero for nothing.
-    held: [usize; MOST_HELD],
-    /// Nothing is linked behind the fences from here on.
+    /// Nothing is linked behind the fences from here on. Right below there may be gaps, left by what was not released
+    /// in the reverse order.
     top: usize,
+    fences: [Fence; MOST_HELD + 1],
 }
 
 /// Not linked into the list: this libc's head is missing, or of another form, or the thread is ending.
@@ -100,6 +101,7 @@ pub(crate) fn mine() -> Option<List> {
 }
 
 /// This thread's list, if it has ever held anything.
+#[inline]
 pub(crate) fn mine_if_any() -> Option<List> {
     let part = PART.get();
     (part.addr() > UNAVAILABLE.addr()).then_some(List(part))
@@ -114,9 +116,10 @@ fn set_up(part: *mut Part) -> Option<List> {
         PART.set(UNAVAILABLE);
         return None;
     };
-    let part = Part::new_box_zeroed().ok()?;
-    for pair in part.fences.windows(2) {
-        pair[0].node.next.store(pair[1].node.entry(), Ordering::Relaxed);
+    let mut part = Part::new_box_zeroed().ok()?;
+    for at in 0..MOST_HELD {
+        part.fences[at].after = part.fences[at + 1].node.entry();
+        part.fences[at].clear();
     }
     let (begin, end) = (&part.fences[0].node, &part.fences[MOST_HELD].node);
     // SAFETY: the head is this thread's own, which no other touches; what is first in its list is a mutex of glibc's
@@ -170,7 +173,7 @@ impl Drop for TakeDown {
         // SAFETY: the part is this thread's alone. Its fences are linked, and the neighbours' addresses in them are
         // what glibc wrote there, into private memory.
         unsafe {
-            if (*part).top > 0 {
+            if (*part).lower_top() > 0 {
                 // The thread ends holding something: the kernel is to find it, by the fences, which stay.
                 return;
             }
@@ -212,10 +215,11 @@ impl List {
     }
 
     /// Whether this node is linked: whether the thread holds its word.
+    #[cold]
     pub(crate) fn holds(&self, node: &Node) -> bool {
         // SAFETY: as in `link`.
         let part = unsafe { &*self.0 };
-        part.held[..part.top].contains(&node.entry())
+        part.fences[..part.top].iter().any(|fence| fence.holds(node))
     }
 
     /// Links the node of a word, between `pending` and `done`. Without room, it is left to the slices.
@@ -223,35 +227,78 @@ impl List {
     pub(crate) fn link(&self, node: &Node) {
         // SAFETY: the part is this thread's, and nothing else refers into it meanwhile.
         let part = unsafe { &mut *self.0 };
-        let Some(at) = part.room() else { return };
-        node.next.store(part.fences[at + 1].node.entry(), Ordering::Relaxed);
-        compiler_fence(Ordering::SeqCst);
-        part.fences[at].node.next.store(node.entry(), Ordering::Relaxed);
-        part.held[at] = node.entry();
+        if part.top < MOST_HELD {
+            part.fences[part.top].link(node);
+            part.top += 1;
+        } else {
+            part.link_in_gap(node);
+        }
     }
 
-    /// Unlinks the node of a word that the thread is about to free, between `pending` and `done`.
+    /// Unlinks the node of a word that the thread is about to free, between `pending` and `done`; whether it was linked.
     #[inline]
-    pub(crate) fn unlink(&self, node: &Node) {
+    pub(crate) fn unlink(&self, node: &Node) -> bool {
         // SAFETY: as in `link`.
         let part = unsafe { &mut *self.0 };
-        let Some(at) = part.held[..part.top].iter().rposition(|&entry| entry == node.entry()) else { return };
-        part.fences[at].node.next.store(part.fences[at + 1].node.entry(), Ordering::Relaxed);
-        part.held[at] = 0;
-        while part.top > 0 && part.held[part.top - 1] == 0 {
-            part.top -= 1;
+        let newest = part.top.wrapping_sub(1);
+        match part.fences.get(newest) {
+            Some(fence) if fence.holds(node) => {
+                fence.clear();
+                part.top = newest;
+                true
+            }
+            _ => part.unlink_older(node),
         }
     }
 }
 
-impl Part {
-    /// A fence with nothing behind it: the next, or, when all have been used, one that has become free.
+impl Fence {
     #[inline]
-    fn room(&mut self) -> Option<usize> {
-        if self.top < MOST_HELD {
-            self.top += 1;
-            return Some(self.top - 1);
+    fn link(&self, node: &Node) {
+        node.next.store(self.after, Ordering::Relaxed);
+        compiler_fence(Ordering::SeqCst);
+        self.node.next.store(node.entry(), Ordering::Relaxed);
+    }
+
+    #[inline]
+    fn clear(&self) {
+        self.node.next.store(self.after, Ordering::Relaxed);
+    }
+
+    #[inline]
+    fn holds(&self, node: &Node) -> bool {
+        self.node.next.load(Ordering::Relaxed) == node.entry()
+    }
+
+    fn is_clear(&self) -> bool {
+        self.node.next.load(Ordering::Relaxed) == self.after
+    }
+}
+
+impl Part {
+    #[cold]
+    fn link_in_gap(&mut self, node: &Node) {
+        let top = self.lower_top();
+        if let Some(at) = self.fences[..MOST_HELD].iter().position(Fence::is_clear) {
+            self.fences[at].link(node);
+            self.top = top.max(at + 1);
         }
-        self.held.iter().position(|&entry| entry == 0)
+    }
+
+    #[cold]
+    fn unlink_older(&mut self, node: &Node) -> bool {
+        let found = self.fences[..self.top].iter().rfind(|fence| fence.holds(node));
+        found.inspect(|fence| fence.clear());
+        let found = found.is_some();
+        self.lower_top();
+        found
+    }
+
+    /// Forgets the gaps below the top; returns it.
+    fn lower_top(&mut self) -> usize {
+        while self.top > 0 && self.fences[self.top - 1].is_clear() {
+            self.top -= 1;
+        }
+        self.top
     }
 }
