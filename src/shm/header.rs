@@ -28,7 +28,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 use super::layout::{HEAD, Layout};
 use super::place::Place;
 use crate::error::{Error, ErrorKind};
-use crate::sys::file;
+use crate::sys::proc;
 
 const MAGIC: [u8; 8] = *b"shmsync\0";
 const BYTE_ORDER: u32 = 0x0102_0304;
@@ -74,7 +74,7 @@ impl Header {
 
     /// Writes the header of a new region, which is not published yet.
     pub(super) fn write(file: &File, layout: &Layout) -> io::Result<()> {
-        let header = Self { boot_id: file::boot_id(), ..Self::expected(layout) };
+        let header = Self { boot_id: proc::boot_id().unwrap_or_default(), ..Self::expected(layout) };
         file.write_all_at(header.as_bytes(), 0)
     }
 
@@ -169,6 +169,7 @@ fn read_up_to(file: &File, bytes: &mut [u8]) -> io::Result<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sys::file;
     use std::mem::offset_of;
 
     /// The table at the head of this file.

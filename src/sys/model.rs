@@ -61,6 +61,7 @@ pub(crate) mod robust {
 pub(crate) mod proc {
     use crate::atomic::Ordering;
 
+    #[derive(Clone, Copy)]
     pub(crate) struct Task {
         pub(crate) is_over: bool,
         pub(crate) start: u64,
@@ -70,16 +71,29 @@ pub(crate) mod proc {
         Some(Task { is_over: false, start: 1 })
     }
 
-    pub(crate) fn task_of(_tid: u32) -> Option<Task> {
-        own_task()
+    /// Tells nothing, so that every question goes on to `tid_exists`.
+    pub(crate) fn seeming_task(_tid: u32) -> Option<Task> {
+        None
+    }
+
+    pub(crate) struct OwnProc;
+
+    impl OwnProc {
+        pub(crate) fn open() -> Option<Self> {
+            Some(Self)
+        }
+
+        pub(crate) fn task(&self, _tid: u32) -> Option<Task> {
+            own_task()
+        }
     }
 
     pub(crate) fn namespace() -> Option<(u64, u64)> {
         Some((1, 1))
     }
 
-    pub(crate) fn sees_own_pids() -> bool {
-        true
+    pub(crate) fn boot_id() -> Option<[u8; 16]> {
+        None
     }
 
     pub(crate) fn tid_exists(tid: u32) -> bool {

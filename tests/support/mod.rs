@@ -4,8 +4,10 @@
 pub mod awaited;
 #[cfg(target_arch = "x86_64")]
 pub mod breakpoints;
+pub mod holder;
 mod kill;
 mod memory;
+pub mod namespaces;
 pub mod once;
 pub mod permit_pool;
 pub mod rwlock;

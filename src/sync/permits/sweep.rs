@@ -1,7 +1,9 @@
 //! Looking for dead holders, and taking their permits over: what makes permits come back.
 //!
-//! Whether a holder lives costs some microseconds to find out, most of them in `/proc`. So nobody asks while a permit is
-//! free, and who asks does not ask about all: it begins where the last one, of whatever process, stopped.
+//! Whether a holder lives costs ten microseconds to find out, most of them in `/proc`, and several times that after a
+//! sleep. Whether its id still exists costs less than one, and tells of all the dead but zombies and those whose id was
+//! reused. So nobody asks while a permit is free, and who asks does so in two rounds: a few holders are asked closely,
+//! many are looked at in passing. Each round begins where the last one, of whatever process, stopped.
 
 use std::cell::Cell;
 
@@ -12,22 +14,16 @@ use crate::owner::liveness::{self, Liveness};
 use crate::time::Deadline;
 use crate::wait::Wait;
 
-/// How many holders are asked about at once: some 50 µs, three times that on a machine that is busy. At the end of a
-/// first slice (3 ms) that is 2 to 5 % of a core, for some milliseconds; at the end of a last one (100 ms) 0.05 to 0.2 %.
-const AT_ONCE: usize = 8;
+/// How many holders are asked about closely at once. With those looked at in passing, twenty waiters that have come to
+/// their last slices (100 ms) cost 0.06 to 0.08 % of a core each in pools of 8 to 1024, on a machine that was busy; with 8
+/// to 32 close questions it was 0.12 to 0.42 %. Most of it is the first, because the sleep has emptied the caches.
+const CLOSELY: usize = 2;
 
-/// In pools of more than 256 a waiter asks about more of them, so that this many slices see them all. With 1024 living
-/// holders that costs 0.2 % of a core in the end, and was seen to cost 1.5 % on a busy machine. Waiters share the work.
-const SLICES_PER_SWEEP: usize = 32;
+/// How many are looked at in passing, for about what one more close question would cost.
+const IN_PASSING: usize = 16;
 
 /// How long who polls believes that there was no dead holder: as long as the shortest slice.
 const BELIEVED_NANOS: u64 = 1_000_000;
-
-/// How many holders a waiter asks about at the end of a slice.
-pub(super) const fn per_slice(slots: usize) -> usize {
-    let share = slots.div_ceil(SLICES_PER_SWEEP);
-    if share > AT_ONCE { share } else { AT_ONCE }
-}
 
 thread_local! {
     /// The pool in which this thread, not waiting, last found nobody dead; and until when it believes that.
@@ -43,31 +39,48 @@ impl<const N: usize, W: Wait> PermitPool<N, W> {
         if pool == here && now < until {
             return None;
         }
-        let permit = self.take_over(AT_ONCE);
+        let permit = self.take_over();
         let until = if permit.is_some() { Deadline::PAST } else { now.plus(BELIEVED_NANOS) };
         NONE_DEAD.with(|none| none.set((here, until)));
         permit
     }
 
-    /// Takes a permit over from a dead holder, or one that is free meanwhile. Asks about `questions` holders at most;
-    /// those that cost nothing do not count: the caller itself, and the same one several times in a row.
-    pub(super) fn take_over(&self, mut questions: usize) -> Option<Permit<'_, N, W>> {
+    /// Takes a permit over from a dead holder, or one that is free meanwhile.
+    pub(super) fn take_over(&self) -> Option<Permit<'_, N, W>> {
+        // Relaxed, and not even atomic as a whole: a hint. Two who sweep the same part have only wasted some time.
+        let swept = self.swept.load(Ordering::Relaxed);
+        let (mut closely, mut in_passing) = (swept as usize % N, (swept >> 32) as usize % N);
+        let permit = self.take_over_among(&mut closely, CLOSELY, |holder| liveness::of(holder) == Liveness::Dead);
+        let permit = match permit {
+            None if N > CLOSELY => self.take_over_among(&mut in_passing, IN_PASSING, liveness::is_gone),
+            permit => permit,
+        };
+        self.swept.store(closely as u64 | (in_passing as u64) << 32, Ordering::Relaxed);
+        permit
+    }
+
+    /// One round, `from` where it is to begin the next time. Asks about `questions` holders at most; those that cost
+    /// nothing do not count: the caller itself, and the same one several times in a row.
+    fn take_over_among(
+        &self,
+        from: &mut usize,
+        mut questions: usize,
+        is_dead: impl Fn(Token) -> bool,
+    ) -> Option<Permit<'_, N, W>> {
         let mine = Token::mine();
         let mut alive = mine;
-        // Relaxed, and not even atomic as a whole: a hint. Two who sweep the same part have only wasted some time.
-        let from = (self.swept.load(Ordering::Relaxed) % N as u64) as usize;
-        let (before, after) = self.slots.split_at(from);
-        for (slot, index) in after.iter().chain(before).zip((from..N).chain(0..from)) {
+        let (before, after) = self.slots.split_at(*from);
+        for (slot, index) in after.iter().chain(before).zip((*from..N).chain(0..*from)) {
             let seen = Token(slot.load(Ordering::Relaxed));
             let free = seen.is_free();
             if !free && !seen.same_thread(alive) && !seen.same_thread(mine) {
                 if questions == 0 {
-                    self.swept.store(index as u64, Ordering::Relaxed);
+                    *from = index;
                     return None;
                 }
                 questions -= 1;
             }
-            if !free && (seen.same_thread(alive) || liveness::of(seen) != Liveness::Dead) {
+            if !free && (seen.same_thread(alive) || !is_dead(seen)) {
                 alive = seen;
                 continue;
             }
@@ -75,7 +88,7 @@ impl<const N: usize, W: Wait> PermitPool<N, W> {
             // after its last atomic access is not ordered by anything in the language; its death was proven through
             // the kernel, which orders it. A failure means that another was faster.
             if slot.compare_exchange(seen.0, mine.0, Ordering::Acquire, Ordering::Relaxed).is_ok() {
-                self.swept.store(index as u64, Ordering::Relaxed);
+                *from = index;
                 place::remember(mine, index);
                 return Some(Permit::new(self, index, mine, if free { Token::FREE } else { seen }));
             }

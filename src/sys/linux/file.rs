@@ -195,15 +195,6 @@ pub(crate) fn set_inherited(file: &File, inherited: bool) {
     set.expect("F_SETFD on an open descriptor has no error");
 }
 
-/// Which boot of the machine this is: 16 random bytes, zeros where the kernel does not tell.
-pub(crate) fn boot_id() -> [u8; 16] {
-    let parse = |text: String| {
-        let digits: String = text.trim().chars().filter(|c| *c != '-').collect();
-        u128::from_str_radix(&digits, 16).ok().map(u128::to_be_bytes)
-    };
-    fs::read_to_string("/proc/sys/kernel/random/boot_id").ok().and_then(parse).unwrap_or_default()
-}
-
 // ---- The door ---------------------------------------------------------------------------------------------------
 
 fn done(result: i32) -> io::Result<i32> {
@@ -255,11 +246,5 @@ mod tests {
         assert_eq!(identity(&file).unwrap().inode, fs::metadata(&path).unwrap().ino());
         assert_eq!(fs::metadata(&path).unwrap().mode() & 0o7777, 0o640);
         fs::remove_file(&path).unwrap();
-    }
-
-    #[test]
-    fn the_boot_has_an_id() {
-        assert_eq!(boot_id(), boot_id());
-        assert_ne!(boot_id(), [0; 16]);
     }
 }

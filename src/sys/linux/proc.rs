@@ -1,11 +1,17 @@
-//! What /proc and the kernel say of a thread: whether it is there, its state, when it started, in which namespace.
+//! What /proc and the kernel say of a thread: whether it is there, its state, when it started, in which namespace and
+//! in which boot.
 //!
-//! Every answer may be "cannot tell": /proc may be missing, belong to another PID namespace, or hide other users.
+//! Every answer may be "cannot tell": /proc may be missing, belong to another PID namespace, hide other users, or be
+//! covered with something else here and there.
 #![allow(unsafe_code)]
 
+use std::ffi::CString;
 use std::fs::{self, File};
-use std::io::Read;
+use std::io::{self, Read};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsRawFd, FromRawFd};
 use std::os::linux::fs::MetadataExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 
 use super::errno;
 use super::thread::pid;
@@ -21,18 +27,59 @@ pub(crate) struct Task {
 
 /// The calling thread.
 pub(crate) fn own_task() -> Option<Task> {
-    read_stat("/proc/thread-self/stat")
+    read_stat(File::open("/proc/thread-self/stat"))
 }
 
-/// The thread `tid`, which need not be its process's first. Only meaningful where `sees_own_pids`.
-pub(crate) fn task_of(tid: u32) -> Option<Task> {
-    read_stat(&format!("/proc/{tid}/stat"))
+/// The thread `tid`, which need not be its process's first; or whoever has that number in the /proc that there is.
+pub(crate) fn seeming_task(tid: u32) -> Option<Task> {
+    read_stat(File::open(format!("/proc/{tid}/stat")))
 }
 
-fn read_stat(path: &str) -> Option<Task> {
+/// A /proc that counts threads as the caller does. In a new PID namespace it may still be the old one's, and then its
+/// `/proc/N` is somebody else. Held open, so that every question goes to this one, whatever is mounted over it.
+pub(crate) struct OwnProc(File);
+
+impl OwnProc {
+    pub(crate) fn open() -> Option<Self> {
+        let root = File::options().read(true).custom_flags(libc::O_PATH | libc::O_DIRECTORY).open("/proc").ok()?;
+        let proc = Self(root);
+        let mut status = Vec::new();
+        proc.file("self/status").ok()?.read_to_end(&mut status).ok()?;
+        // Lossy, because the name in it may be any bytes; but no line of its own.
+        counts_alike(&String::from_utf8_lossy(&status), pid()).then_some(proc)
+    }
+
+    /// The thread `tid`, which need not be its process's first; `None` if there is none or it is hidden.
+    pub(crate) fn task(&self, tid: u32) -> Option<Task> {
+        read_stat(self.file(&format!("{tid}/stat")))
+    }
+
+    fn file(&self, path: &str) -> io::Result<File> {
+        let path = CString::new(path)?;
+        // SAFETY: the path ends in NUL and outlives the call; the borrowed root keeps its descriptor open.
+        let fd = unsafe { libc::openat(self.0.as_raw_fd(), path.as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC) };
+        if fd < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: openat has just returned this descriptor, so nobody else owns it.
+        Ok(unsafe { File::from_raw_fd(fd) })
+    }
+}
+
+/// Whether this `status` of the process, whose id is `pid`, counts as it does itself.
+///
+/// That it has the same id there is not enough: it may well be the 57th here and there. `NSpid` are its ids from the
+/// namespace of that /proc down to its own, so one id is one namespace. Kernels before 4.1 have no such line.
+fn counts_alike(status: &str, pid: u32) -> bool {
+    let field = |name| status.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
+    let pid = pid.to_string();
+    field("Pid:") == Some(&pid) && field("NSpid:").is_none_or(|ids| ids == pid)
+}
+
+fn read_stat(file: io::Result<File>) -> Option<Task> {
     // The line is some 300 bytes; what comes after the start time may be cut off.
     let mut line = [0; 512];
-    let length = File::open(path).ok()?.read(&mut line).ok()?;
+    let length = file.ok()?.read(&mut line).ok()?;
     parse_stat(&line[..length])
 }
 
@@ -54,10 +101,32 @@ pub(crate) fn namespace() -> Option<(u64, u64)> {
     Some((inode("/proc/thread-self/ns/pid").ok()?, inode("/proc/thread-self/ns/time").unwrap_or(0)))
 }
 
-/// Whether /proc counts threads as the caller does: in a new PID namespace it may still be the old one's, and then
-/// its `/proc/N` is somebody else.
-pub(crate) fn sees_own_pids() -> bool {
-    fs::read_link("/proc/self").is_ok_and(|own| own.to_str() == Some(pid().to_string().as_str()))
+/// Which boot of the machine this is: 16 random bytes; `None` where the kernel does not tell.
+///
+/// Containers hide it: systemd-nspawn and LXC mount a file of their own over it. Whoever believed that would take the
+/// living outside for the dead of an earlier boot. So it must be a file of procfs, which no user can make; of which
+/// mount of it does not matter, for all tell the same. What is left is another of procfs's own files in its place, and
+/// of those only `uuid` looks like it, which reads differently every time.
+pub(crate) fn boot_id() -> Option<[u8; 16]> {
+    let file = File::open("/proc/sys/kernel/random/boot_id").ok().filter(is_of_procfs)?;
+    let read = || {
+        let mut text = [0; 36];
+        file.read_exact_at(&mut text, 0).ok()?;
+        let digits: String = std::str::from_utf8(&text).ok()?.chars().filter(|c| *c != '-').collect();
+        u128::from_str_radix(&digits, 16).ok().map(u128::to_be_bytes)
+    };
+    read().filter(|&id| read() == Some(id))
+}
+
+fn is_of_procfs(file: &File) -> bool {
+    let mut about = MaybeUninit::<libc::statfs>::zeroed();
+    // SAFETY: `about` is writable and of the type that fstatfs fills; the borrowed file keeps the descriptor open.
+    let asked = unsafe { libc::fstatfs(file.as_raw_fd(), about.as_mut_ptr()) } == 0;
+    // SAFETY: plain integers, zeroed at first.
+    let about = unsafe { about.assume_init() };
+    #[allow(clippy::unnecessary_cast)] // Their types differ between libcs.
+    let is_procfs = about.f_type as i64 == libc::PROC_SUPER_MAGIC as i64;
+    asked && is_procfs
 }
 
 /// Whether a thread `tid` exists in the caller's PID namespace, be it a zombie.
@@ -89,14 +158,32 @@ mod tests {
     #[test]
     fn the_own_thread_is_seen_alike_from_both_sides() {
         let own = own_task().expect("this machine has /proc");
-        assert!(sees_own_pids());
-        assert_eq!(task_of(super::super::thread::tid()).map(|task| task.start), Some(own.start));
-        assert!(tid_exists(super::super::thread::tid()));
+        let tid = super::super::thread::tid();
+        assert_eq!(OwnProc::open().expect("its own").task(tid).map(|task| task.start), Some(own.start));
+        assert_eq!(seeming_task(tid).map(|task| task.start), Some(own.start));
+        assert!(tid_exists(tid));
     }
 
     #[test]
     fn no_thread_has_an_id_beyond_the_kernels_limit() {
         assert!(!tid_exists(0x3fff_fffe));
         assert!(!tid_exists(u32::MAX));
+    }
+
+    #[test]
+    fn only_a_status_with_one_id_counts_alike() {
+        let status = |ids: &str| format!("Name:\ta\nTgid:\t57\nPid:\t57\nPPid:\t1\n{ids}VmPeak:\t 1 kB\n");
+        assert!(counts_alike(&status("NSpid:\t57\n"), 57));
+        assert!(!counts_alike(&status("NSpid:\t57\t57\n"), 57), "the 57th in two namespaces");
+        assert!(counts_alike(&status(""), 57), "an old kernel");
+        assert!(!counts_alike(&status("NSpid:\t57\t1\n"), 1));
+        assert!(!counts_alike("", 1));
+    }
+
+    #[test]
+    fn the_boot_has_an_id_that_only_procfs_tells() {
+        assert!(boot_id().is_some_and(|id| id != [0; 16]));
+        assert_eq!(boot_id(), boot_id());
+        assert!(!is_of_procfs(&File::open("/dev/null").unwrap()));
     }
 }

@@ -1,0 +1,62 @@
+//! The token, bit by bit. What it says of the dead is tested from outside.
+
+use super::*;
+
+#[test]
+fn a_threads_token_is_stable_but_for_the_cpu_and_differs_from_anothers() {
+    let mine = Token::mine();
+    assert!(mine.same_thread(Token::mine()));
+    assert!(!mine.is_free() && !mine.has_waiters() && !mine.is_marked_dead());
+    assert_eq!(mine.tid(), sys::thread::tid());
+    let theirs = std::thread::spawn(Token::mine).join().unwrap();
+    assert!(!mine.same_thread(theirs));
+}
+
+#[test]
+fn flags_and_cpu_do_not_change_the_owner() {
+    let mine = Token::mine();
+    let marked = Token((mine.with_waiters().marked_dead().0 & !CPU_MASK) | 7 << CPU_SHIFT);
+    assert!(marked.same_thread(mine));
+    assert_eq!(marked.owner(), mine.owner());
+    assert_eq!(marked.cpu(), Cpu(7));
+    assert_eq!(marked.boot(), mine.boot());
+}
+
+#[test]
+fn only_known_boots_can_differ() {
+    let mine = Token::mine();
+    let of_boot = |boot| Token(mine.0 & !(BOOT << BOOT_SHIFT) | boot << BOOT_SHIFT);
+    for boot in 1..=BOOT {
+        assert_eq!(of_boot(boot).is_of_another_boot(mine), boot != mine.boot());
+        assert!(!of_boot(boot).is_of_another_boot(of_boot(0)) && !of_boot(0).is_of_another_boot(of_boot(boot)));
+    }
+    assert!(mine.boot() != 0 && !Token::NOBODY.is_of_another_boot(mine));
+    assert!((1..=BOOT).contains(&fold_boot([0; 16])) && (1..=BOOT).contains(&fold_boot([0xff; 16])));
+}
+
+#[test]
+fn a_cpu_is_the_same_six_bits_in_a_token_and_beside_one() {
+    let cell = AtomicU32::new(0);
+    let me = Me { id: Cell::new(0), cpu: Cell::new(&raw const cell) };
+    for (cpu, bits) in [(0, 1), (62, 63), (63, 0), (64, 1), (200, 9), (u32::MAX, 0)] {
+        cell.store(cpu, Ordering::Relaxed);
+        assert_eq!(me.cpu(), Cpu(bits));
+        assert_eq!(Token(u64::from(me.cpu().0) << CPU_SHIFT).cpu(), me.cpu());
+    }
+}
+
+#[test]
+fn nobody_is_held_but_has_no_name() {
+    assert!(!Token::NOBODY.is_free());
+    assert_eq!(Token::NOBODY.owner(), None);
+    assert_eq!(Token::FREE.owner(), None);
+}
+
+#[test]
+fn neighbouring_namespaces_never_fold_together() {
+    let host = 0xefff_fffc;
+    for step in 1..4095 {
+        assert_ne!(fold_namespace((host, 0)), fold_namespace((host + step, 0)));
+    }
+    assert_ne!(fold_namespace((0, 0)), 0);
+}
