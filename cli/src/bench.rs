@@ -1,26 +1,34 @@
 //! `shmsync bench`: plan, measure, show.
 
-mod json;
+mod html;
 mod progress;
 mod table;
+mod target;
 
 use crate::Failure;
 use clap::builder::PossibleValuesParser;
 use shmsync_harness::crew::Context;
 use shmsync_harness::machine::Machine;
 use shmsync_harness::plan::{Options, Plan};
-use shmsync_harness::{process, runner, workloads};
+use shmsync_harness::workloads::{self, Extent};
+use shmsync_harness::{process, runner};
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
+use target::Target;
 
 const AFTER: &str = "\
 What the columns mean:
   median, p99    of the latency that is named above the table
   x sem_t        how many times faster than the sem_t peer: above 1 is faster. The median over rounds of the ratio in
-                 each round, of throughputs (contended, pool, barrier) or of median latencies (the others)
+                 each round, of throughputs (contended, rwlock, pool, barrier) or of median latencies (the others)
   x pthread      likewise, to the process-shared pthread peer
+  x robust       likewise, to the robust pthread mutex
+  x limit        likewise, to two bare atomic operations
+  CPU/op         CPU time of all processes for one operation
+  CPU of all     CPU time of all waiters, in percent of one core
+  shares         of the operations: the least and the most that a process had, 1 being fair
   spread         10th to 90th percentile over rounds of the peer's own speed, its median being 1
 
 Exit codes:
@@ -29,11 +37,13 @@ Exit codes:
   2  not measured: a wrong option, an unknown workload or peer, or a FILE that cannot be written
 
 Examples:
-  shmsync bench                                    everything, in under two minutes
-  shmsync bench --quick                            everything, in under 20 seconds
+  shmsync bench                                    everything but starvation, in four minutes
+  shmsync bench --quick                            less of everything, in under 20 seconds
   shmsync bench --filter contended --filter pool   two workloads
+  shmsync bench --filter starvation                what takes too long for the others' sake: three minutes
   shmsync bench --peers futex,pthread              only peers with one of these in their names (and sem_t to compare)
-  shmsync bench --quick --json bench.json          also as an array of records, one for each line of the tables";
+  shmsync bench --quick --json bench.json          also as an array of records, one for each line of the tables
+  shmsync bench --html bench.html                  also as a page with plots";
 
 /// Measures shmsync against sem_t, pthread, std and parking_lot, in real processes on this machine.
 ///
@@ -42,13 +52,17 @@ Examples:
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER, verbatim_doc_comment)]
 pub(crate) struct Args {
-    /// Shorter samples and fewer rounds: less than 20 seconds instead of two minutes
+    /// Shorter samples, fewer rounds and fewer groups: less than 20 seconds instead of four minutes
     #[arg(long)]
     quick: bool,
 
     /// Also write the results to FILE, as a JSON array of records
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+
+    /// Also write the results to FILE, as a page with plots that needs nothing but a browser
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
 
     /// Only this workload (may be repeated)
     #[arg(long, value_name = "WORKLOAD", value_delimiter = ',', value_parser = workload_names())]
@@ -58,7 +72,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "PART", value_delimiter = ',')]
     peers: Vec<String>,
 
-    /// How many rounds [default: 11, or 5 with --quick]
+    /// How many rounds [default: 9, or 4 with --quick; fewer for long samples]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     rounds: Option<u32>,
 
@@ -77,18 +91,20 @@ fn workload_names() -> PossibleValuesParser {
 
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let options = Options {
-        quick: args.quick,
+        extent: if args.quick { Extent::Quick } else { Extent::Full },
         workloads: args.filter.clone(),
         peers: args.peers.clone(),
         rounds: args.rounds,
         seed: args.seed,
         cpus: process::online_cpus(),
+        processes: process::most_processes(),
     };
     let plan = Plan::new(&options).map_err(Failure::Refused)?;
     if args.list {
         return show(&list(&plan));
     }
-    let json = args.json.as_deref().map(json::Target::open).transpose().map_err(Failure::Refused)?;
+    let open = |path: &Option<PathBuf>| path.as_deref().map(Target::open).transpose().map_err(Failure::Refused);
+    let (json, html) = (open(&args.json)?, open(&args.html)?);
 
     let machine = Machine::look();
     announce(&plan, &machine);
@@ -98,13 +114,16 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let outcome = runner::run(&plan, &context, |step| progress.show(step));
     progress.finish();
 
-    let mut text = table::tables(&plan, &outcome);
-    text += &table::summary(&plan, &outcome, &machine, &context, start.elapsed());
+    let summary = table::summary(&plan, &outcome, &machine, &context, start.elapsed());
+    let text = table::tables(&plan, &outcome) + &summary;
     let shown = show(&text);
     for failure in &outcome.failures {
         eprintln!("FAILED: {failure}");
     }
-    if let Some(Err(why)) = json.map(|json| json.write(&outcome.records)) {
+    let records = || serde_json::to_string_pretty(&outcome.records).expect("records are plain data") + "\n";
+    let written = json.map_or(Ok(()), |file| file.write(&records()));
+    let written = written.and(html.map_or(Ok(()), |file| file.write(&html::page(&plan, &outcome, &summary))));
+    if let Err(why) = written {
         eprintln!("error: {why}");
         return Err(Failure::Wrong);
     }

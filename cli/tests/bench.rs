@@ -41,8 +41,9 @@ fn number(record: &Value, field: &str) -> f64 {
 }
 
 #[test]
-fn every_workload_gives_a_table_and_records() {
-    let (output, records) = records("all.json", &[]);
+fn every_workload_gives_a_table_records_and_a_section_of_the_page() {
+    let page = scratch("all.html");
+    let (output, records) = records("all.json", &["--html", page.to_str().unwrap()]);
     for record in &records {
         assert!(
             record["workload"].is_string() && record["peer"].is_string() && record["params"].is_object(),
@@ -53,10 +54,16 @@ fn every_workload_gives_a_table_and_records() {
             continue; // Sixteen processes on a busy machine may not get a turn in a sample this short.
         }
         let (median, p99) = (number(record, "median_ns"), number(record, "p99_ns"));
+        if record["workload"] == "idle" {
+            assert!(number(record, "cpu_percent") < 100.0, "{record}");
+            continue; // Who sleeps until it is woken uses no time at all.
+        }
         assert!(0.0 < median && median <= p99 * 1.01, "{record}");
-        assert!(number(record, "ops_per_s") > 0.0, "{record}");
+        assert!(record["workload"] == "recovery" || number(record, "ops_per_s") > 0.0, "{record}");
+        let quantiles = record["percentiles"].as_array().unwrap().iter().map(|pair| pair[1].as_f64().unwrap());
+        assert!(quantiles.is_sorted(), "{record}");
     }
-    for workload in ["uncontended", "contended", "ping-pong", "pool", "notify-all", "barrier"] {
+    for workload in ["uncontended", "contended", "rwlock", "ping-pong", "pool", "notify-all", "barrier", "recovery"] {
         let of = |peer: &str| {
             let mine = records.iter().filter(|record| record["workload"] == workload);
             mine.filter(|record| record["peer"].as_str().unwrap().contains(peer)).count()
@@ -68,12 +75,46 @@ fn every_workload_gives_a_table_and_records() {
     let sem_t = of_sem_t.find(|record| record["rounds"] == 1).unwrap();
     assert_eq!((number(sem_t, "ratio"), sem_t["base"].as_str()), (1.0, Some("sem_t")));
 
+    let contended = records.iter().find(|record| record["workload"] == "contended" && record["rounds"] == 1).unwrap();
+    let shares = contended["shares"].as_array().unwrap();
+    assert!(number(contended, "cpu_ns_per_op") > 0.0 && shares[0].as_f64() <= shares[1].as_f64(), "{contended}");
+
     let text = stdout(&output);
-    for words in ["x sem_t", "x pthread", "p99", "shmsync Lock (Futex)", "processes 16, section 1 µs", "machine: "] {
+    for words in [
+        "x sem_t",
+        "x pthread",
+        "x robust",
+        "x limit",
+        "p99",
+        "p99.9",
+        "CPU/op",
+        "CPU of all",
+        "shares",
+        "shmsync Lock (Futex)",
+        "processes 8, section 1 µs, outside 1 µs",
+        "machine: ",
+        "every waiter learns of a death within 100 ms",
+    ] {
         assert!(text.contains(words), "{words:?} in:\n{text}");
     }
+    is_whole_and_loads_nothing(&fs::read_to_string(page).unwrap(), &records);
     let told = stderr(&output);
     assert!(told.contains("measuring ") && told.contains(" s\n"), "{told}");
+}
+
+fn is_whole_and_loads_nothing(page: &str, records: &[Value]) {
+    for record in records {
+        let (workload, peer) = (record["workload"].as_str().unwrap(), record["peer"].as_str().unwrap());
+        let peer = peer.replace('<', "&lt;").replace('>', "&gt;");
+        assert!(page.contains(&format!("<section id=\"{workload}\">")), "{workload} is not in the page");
+        assert!(page.contains(&format!("<th>{peer}</th>")), "{peer} is not in the page");
+    }
+    for words in ["<!DOCTYPE html>", "machine: ", "bench --quick", "<svg role=\"img\" aria-label=", "</html>"] {
+        assert!(page.contains(words), "{words:?} is not in the page");
+    }
+    for words in ["http", "src=", "url(", "@import", "<script", "<link"] {
+        assert!(!page.contains(words), "{words:?} in a page that is to need nothing else");
+    }
 }
 
 #[test]
@@ -105,8 +146,10 @@ fn what_does_not_exist_is_answered_with_what_does() {
 
 #[test]
 fn a_file_that_cannot_be_written_is_told_before_measuring() {
-    for path in ["/nonexistent/bench.json", "/"] {
-        let output = shmsync(&["bench", "--json", path]);
+    for (option, path) in
+        [("--json", "/nonexistent/bench.json"), ("--json", "/"), ("--html", "/nonexistent/bench.html")]
+    {
+        let output = shmsync(&["bench", option, path]);
         assert_eq!(output.status.code(), Some(2));
         let told = stderr(&output);
         assert!(told.contains(&format!("cannot write {path}: ")) && !told.contains("measuring"), "{told}");
@@ -120,7 +163,7 @@ fn a_file_from_before_is_replaced_whole() {
     let args = ["bench", "--quick", "--rounds", "1", "--filter", "pool", "--json", file.to_str().unwrap()];
     assert!(shmsync(&args).status.success());
     let records: Vec<Value> = serde_json::from_str(&fs::read_to_string(&file).unwrap()).unwrap();
-    assert_eq!(records.len(), 3);
+    assert_eq!(records.len(), 5);
 }
 
 #[test]
@@ -134,7 +177,7 @@ fn list_measures_nothing() {
 #[test]
 fn help_tells_of_exit_codes_and_examples() {
     let text = stdout(&shmsync(&["bench", "--help"]));
-    for words in ["Exit codes:", "Examples:", "--quick", "above 1 is faster"] {
+    for words in ["Exit codes:", "Examples:", "--quick", "--html", "above 1 is faster"] {
         assert!(text.contains(words), "{words:?} in:\n{text}");
     }
 }

@@ -4,12 +4,15 @@
 //! |---|---|---|
 //! | gather | pin themselves, prepare, call [`Seat::begin`] | waits until all have |
 //! | warm | work | sleeps |
-//! | measure | work and record | reads everybody's operation count and the clock, sleeps, reads again |
+//! | measure | work and record | reads everybody's operation count, CPU time and the clock, sleeps, reads again |
 //! | stop | finish the operation at hand and end | waits; a member that does not end in time is a hang |
 //!
 //! So throughput is what was done between two readings, whoever was late to start or to stop. Members that are threads
 //! are threads of one child, not of the parent: a reference peer that hangs can be killed like any other.
 #![allow(unsafe_code)]
+
+mod bell;
+mod watch;
 
 use crate::clock::Clock;
 use crate::histogram::Histogram;
@@ -25,7 +28,7 @@ use std::time::{Duration, Instant};
 use zerocopy::FromZeros;
 
 /// The most members of a crew.
-pub const MAX_MEMBERS: usize = 257;
+pub const MAX_MEMBERS: usize = 1001;
 
 const WARM: u32 = 1;
 const MEASURE: u32 = 2;
@@ -116,12 +119,10 @@ pub struct Seat<'a, P, S> {
 }
 
 impl<P, S> Seat<'_, P, S> {
-    /// Says that this member is prepared and waits until everybody is. (It sleeps: spinners would keep the others out.)
+    /// Says that this member is prepared and sleeps until everybody is.
     pub fn begin(&self) {
         self.ready.fetch_add(1, Relaxed);
-        while self.phase.load(Relaxed) < WARM {
-            thread::sleep(Duration::from_micros(50));
-        }
+        bell::await_change(self.phase, 0);
     }
 
     /// Whether what is done now is to be recorded.
@@ -157,6 +158,8 @@ pub struct Done<P, S> {
     books: Region<Books>,
     /// Each member's operations while it was measured.
     pub ops: Vec<u64>,
+    /// Each child's CPU time while it was measured, in nanoseconds. (Members that are threads are one child.)
+    pub cpu_ns: Vec<u64>,
     /// How long that was.
     pub seconds: f64,
 }
@@ -184,6 +187,13 @@ impl<P, S> Done<P, S> {
     #[must_use]
     pub fn total(&self) -> u64 {
         self.books[..self.ops.len()].iter().map(|book| book.ops.0.load(Relaxed)).sum()
+    }
+
+    /// The CPU time of all members for one operation, in nanoseconds; `None` if there was none.
+    #[must_use]
+    pub fn cpu_per_op(&self) -> Option<f64> {
+        let ops: u64 = self.ops.iter().sum();
+        (ops > 0).then(|| self.cpu_ns.iter().sum::<u64>() as f64 / ops as f64)
     }
 
     /// The figures, from the latencies of the first `recorders` members.
@@ -231,58 +241,22 @@ where
         Place::Threads => vec![process::fork(|| in_threads(team.members, &member))],
     };
 
-    gather(&site.ready.0, team.members, &mut children, context.grace)?;
-    site.phase.0.store(WARM, Relaxed);
+    watch::gather(&site.ready.0, team.members, &mut children, context.grace)?;
+    bell::ring(&site.phase.0, WARM);
     thread::sleep(context.warm);
     let count = || books[..team.members].iter().map(|book| book.ops.0.load(Relaxed)).collect::<Vec<u64>>();
-    let (start, before) = (Instant::now(), count());
+    let cpu = |children: &[Child]| children.iter().map(|child| Clock::cpu_ns(child.pid())).collect::<Vec<u64>>();
+    let (start, ops_before, cpu_before) = (Instant::now(), count(), cpu(&children));
     site.phase.0.store(MEASURE, Relaxed);
     thread::sleep(context.sample);
-    let (seconds, after) = (start.elapsed().as_secs_f64(), count());
+    let (seconds, ops, cpu_ns) = (start.elapsed().as_secs_f64(), count(), cpu(&children));
     site.phase.0.store(STOP, Relaxed);
-    join_all(&mut children, context.grace)?;
-    let ops = after.iter().zip(before).map(|(after, before)| after - before).collect();
-    Ok(Done { site, books, ops, seconds })
-}
-
-/// Waits until everybody is ready; somebody who died will never be.
-fn gather(ready: &AtomicU32, members: usize, children: &mut [Child], grace: Duration) -> Result<(), String> {
-    let deadline = Instant::now() + grace;
-    while (ready.load(Relaxed) as usize) < members {
-        fallen(children)?;
-        if Instant::now() > deadline {
-            let ready = ready.load(Relaxed);
-            return Err(format!("it hangs before the start: {ready} of {members} members ready after {grace:?}"));
-        }
-        thread::sleep(Duration::from_micros(50));
-    }
-    Ok(())
-}
-
-/// Waits until everybody has ended. Where one falls the others may wait for it for ever, so it is looked for first.
-fn join_all(children: &mut [Child], grace: Duration) -> Result<(), String> {
-    let deadline = Instant::now() + grace;
-    loop {
-        fallen(children)?;
-        let mut running = children.iter_mut().filter_map(|child| match child.wait_exit(Duration::ZERO) {
-            Some(_) => None,
-            None => Some(child),
-        });
-        let Some(running) = running.next() else {
-            return Ok(());
-        };
-        if Instant::now() > deadline {
-            let hang = running.join(Duration::ZERO).err().unwrap_or_default();
-            return Err(format!("it hangs: not finished {grace:?} after the last operation should have ended; {hang}"));
-        }
-        running.wait_exit(Duration::from_millis(5));
-    }
-}
-
-/// The last words of a member that ended badly.
-fn fallen(children: &mut [Child]) -> Result<(), String> {
-    let mut ended = children.iter_mut().filter_map(|child| child.wait_exit(Duration::ZERO).map(|_| child));
-    ended.try_for_each(|child| child.join(Duration::ZERO))
+    watch::join_all(&mut children, context.grace)?;
+    let since = |now: Vec<u64>, before: Vec<u64>| {
+        now.iter().zip(before).map(|(now, before)| now.saturating_sub(before)).collect::<Vec<u64>>()
+    };
+    let (ops, cpu_ns) = (since(ops, ops_before), since(cpu_ns, cpu_before));
+    Ok(Done { site, books, ops, cpu_ns, seconds })
 }
 
 /// The members as threads of this child. If one panics the child ends at once: the others may be waiting for it.

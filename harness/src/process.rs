@@ -194,6 +194,15 @@ pub fn online_cpus() -> usize {
     usable_cpus().len()
 }
 
+/// How many processes this user may have. (Root may have more.)
+#[must_use]
+pub fn most_processes() -> usize {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: writes that local.
+    let known = unsafe { libc::getrlimit(libc::RLIMIT_NPROC, &mut limit) } == 0;
+    if known { usize::try_from(limit.rlim_cur).unwrap_or(usize::MAX) } else { usize::MAX }
+}
+
 /// Binds the calling thread to the `cpu`-th of the CPUs that this process may use, counted round and round.
 pub fn pin_to(cpu: usize) {
     let cpu = usable_cpus()[cpu % online_cpus()];

@@ -5,6 +5,10 @@ use crate::sample::{Measure, PS, Sample};
 use crate::stats;
 use hdrhistogram::Histogram as Merged;
 
+/// Where a distribution is written down: close together where the tail is.
+const QUANTILES: [f64; 20] =
+    [0.0, 0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.998, 0.999, 0.9999, 1.0];
+
 /// One peer's samples over the rounds; `None` where a round had none.
 #[derive(Debug, Clone, Default)]
 pub struct Series {
@@ -35,7 +39,7 @@ impl Series {
     /// The round's speed, for each round.
     #[must_use]
     pub fn speeds(&self, measure: Measure) -> Vec<Option<f64>> {
-        self.samples.iter().map(|sample| sample.as_ref().map(|sample| measure.speed(sample))).collect()
+        self.samples.iter().map(|sample| measure.speed(sample.as_ref()?)).collect()
     }
 
     fn over_rounds(&self, figure: impl Fn(&Sample) -> Option<f64>) -> Option<f64> {
@@ -68,6 +72,10 @@ pub struct Record {
     pub p99_ns: Option<f64>,
     /// The 99.9th.
     pub p999_ns: Option<f64>,
+    /// The longest.
+    pub max_ns: Option<f64>,
+    /// The distribution of the latencies of all rounds: quantiles and nanoseconds, ascending.
+    pub percentiles: Vec<[f64; 2]>,
     /// The median over rounds of the throughput.
     pub ops_per_s: Option<f64>,
     /// How many times faster than `base`: the median over rounds of each round's ratio.
@@ -80,10 +88,18 @@ pub struct Record {
     pub ratio_sem_t: Option<f64>,
     /// The ratio to pthread.
     pub ratio_pthread: Option<f64>,
+    /// The ratio to the robust pthread mutex.
+    pub ratio_robust: Option<f64>,
+    /// The ratio to the limit, two bare atomic operations.
+    pub ratio_limit: Option<f64>,
     /// The 10th and 90th percentile over rounds of this peer's speed, as factors of its median.
     pub spread: Option<[f64; 2]>,
     /// The least and the largest member's share of the operations (medians over rounds); 1 is fair.
     pub shares: Option<[f64; 2]>,
+    /// CPU time of all members for one operation (median over rounds).
+    pub cpu_ns_per_op: Option<f64>,
+    /// CPU time of all members together, in percent of one core (median over rounds).
+    pub cpu_percent: Option<f64>,
     /// How many rounds gave a figure.
     pub rounds: usize,
     /// How many latencies there are.
@@ -114,15 +130,21 @@ impl Record {
             median_ns: series.over_rounds(|sample| Some(sample.median_ns())),
             p99_ns: at(0.99),
             p999_ns: at(0.999),
-            ops_per_s: series.over_rounds(|sample| Some(sample.ops_per_s())),
+            max_ns: at(1.0),
+            percentiles: merged.iter().flat_map(|_| QUANTILES).filter_map(|q| Some([q, at(q)?])).collect(),
+            ops_per_s: series.over_rounds(Sample::ops_per_s),
             ratio: None,
             ratio_spread: None,
             base: None,
             ratio_sem_t: None,
             ratio_pthread: None,
+            ratio_robust: None,
+            ratio_limit: None,
             spread: spread(),
             shares: share(0).zip(share(1)).map(|(least, most)| [least, most]),
-            rounds: speeds.len(),
+            cpu_ns_per_op: series.over_rounds(|sample| sample.cpu_ns_per_op),
+            cpu_percent: series.over_rounds(|sample| sample.cpu_percent),
+            rounds: series.samples.iter().flatten().count(),
             samples: merged.as_ref().map_or(0, Merged::len),
             error: series.error.clone(),
         }

@@ -67,8 +67,11 @@ pub fn run(plan: &Plan, context: &Context, mut watch: impl FnMut(&Step<'_>)) -> 
     let (mut done, mut rounds, start) = (0, 0, Instant::now());
     'rounds: for round in 1..=plan.rounds {
         for (entry, all) in plan.entries.iter().zip(&mut all) {
-            let context = entry.context(context);
             for (group, all) in entry.groups.iter().zip(all) {
+                if round > plan.rounds_of(group) {
+                    continue;
+                }
+                let context = group.context(context);
                 if round > 1 && plan.limit.is_some_and(|limit| start.elapsed() > limit) {
                     break 'rounds; // Between groups, so that whoever is compared has been measured as often.
                 }
@@ -107,6 +110,10 @@ fn sample(case: &Case, context: &Context) -> Result<Sample, String> {
     case.run(context)
 }
 
+/// Further peers that others are compared to where they take part.
+const ROBUST: &str = "pthread robust mutex";
+const LIMIT: &str = "two bare atomics (limit)";
+
 fn sum_up(entry: &Entry, group: &Group, all: &[Series], outcome: &mut Outcome) {
     let Workload { name, measure, sem_t, pthread, .. } = entry.workload;
     let speeds_of = |base: Option<&str>| {
@@ -114,6 +121,7 @@ fn sum_up(entry: &Entry, group: &Group, all: &[Series], outcome: &mut Outcome) {
         all[place].error.is_none().then(|| all[place].speeds(measure))
     };
     let (to_sem_t, to_pthread) = (speeds_of(sem_t), speeds_of(pthread));
+    let (to_robust, to_limit) = (speeds_of(Some(ROBUST)), speeds_of(Some(LIMIT)));
     for (case, series) in group.cases.iter().zip(all) {
         let (peer, params) = (case.peer.clone(), group.params.clone());
         if let Some(what) = series.error.clone() {
@@ -132,6 +140,8 @@ fn sum_up(entry: &Entry, group: &Group, all: &[Series], outcome: &mut Outcome) {
             base: base.map(String::from),
             ratio_sem_t: sem.map(|[middle, ..]| middle),
             ratio_pthread: pth.map(|[middle, ..]| middle),
+            ratio_robust: ratio(&to_robust).map(|[middle, ..]| middle),
+            ratio_limit: ratio(&to_limit).map(|[middle, ..]| middle),
             ..Record::new(name, params, peer, measure, series)
         });
     }

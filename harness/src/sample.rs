@@ -10,8 +10,10 @@ pub(crate) const PS: f64 = 1000.0; // Latencies are kept in picoseconds: 4.37 ns
 pub struct Sample {
     pub(crate) latency: Merged<u64>,
     median_ps: f64,
-    ops_per_s: f64,
+    ops_per_s: Option<f64>,
     pub(crate) shares: Option<[f64; 2]>,
+    pub(crate) cpu_ns_per_op: Option<f64>,
+    pub(crate) cpu_percent: Option<f64>,
 }
 
 impl Sample {
@@ -28,7 +30,8 @@ impl Sample {
             latency.record_n(ps, u64::from(count)).expect("it grows as needed");
         }
         let median_ps = latency.value_at_quantile(0.5) as f64;
-        Self { latency, median_ps, ops_per_s: ops.iter().sum::<u64>() as f64 / seconds, shares: None }
+        let ops_per_s = Some(ops.iter().sum::<u64>() as f64 / seconds);
+        Self { latency, median_ps, ops_per_s, shares: None, cpu_ns_per_op: None, cpu_percent: None }
     }
 
     /// Sees through the steps of the clock. A time stamp counter may advance by 10 ns at a time; of latencies that lie
@@ -44,7 +47,25 @@ impl Sample {
     /// The rate instead of the one that the parent saw.
     #[must_use]
     pub fn with_ops_per_s(self, ops_per_s: f64) -> Self {
-        Self { ops_per_s, ..self }
+        Self { ops_per_s: Some(ops_per_s), ..self }
+    }
+
+    /// Without a rate: nothing is done in it, or as often as the workload wants.
+    #[must_use]
+    pub fn without_rate(self) -> Self {
+        Self { ops_per_s: None, ..self }
+    }
+
+    /// Adds the CPU time that an operation took.
+    #[must_use]
+    pub fn with_cpu_per_op(self, ns: Option<f64>) -> Self {
+        Self { cpu_ns_per_op: ns, ..self }
+    }
+
+    /// Adds how much of one core was used.
+    #[must_use]
+    pub fn with_cpu_percent(self, percent: f64) -> Self {
+        Self { cpu_percent: Some(percent), ..self }
     }
 
     /// Adds the smallest and the largest member's share of the operations; 1 is fair.
@@ -71,7 +92,7 @@ impl Sample {
     /// Whether nothing happened in its time, because the crew got no CPU: no figure, and not the peer's fault.
     #[must_use]
     pub fn is_useless(&self) -> bool {
-        self.is_empty() || self.ops_per_s <= 0.0
+        self.is_empty() || self.ops_per_s.is_some_and(|rate| rate <= 0.0)
     }
 
     /// How many latencies there are.
@@ -86,9 +107,9 @@ impl Sample {
         self.latency.is_empty()
     }
 
-    /// Operations in a second.
+    /// Operations in a second, if there is such a rate.
     #[must_use]
-    pub fn ops_per_s(&self) -> f64 {
+    pub fn ops_per_s(&self) -> Option<f64> {
         self.ops_per_s
     }
 }
@@ -123,11 +144,11 @@ pub enum Measure {
 }
 
 impl Measure {
-    /// How fast the peer was.
+    /// How fast the peer was; `None` if that is not to be said, as of a median of zero.
     #[must_use]
-    pub fn speed(self, sample: &Sample) -> f64 {
+    pub fn speed(self, sample: &Sample) -> Option<f64> {
         match self {
-            Self::Time => 1e9 / sample.median_ns(),
+            Self::Time => Some(1e9 / sample.median_ns()).filter(|speed| speed.is_finite()),
             Self::Throughput => sample.ops_per_s,
         }
     }
@@ -150,6 +171,6 @@ mod tests {
     fn shares_are_relative_to_the_fair_one() {
         let histogram = Box::new(<Histogram as zerocopy::FromZeros>::new_zeroed());
         let sample = Sample::new([&*histogram], 1.0, &[10, 30, 20], 2.0).with_shares(&[10, 30, 20]);
-        assert_eq!((sample.shares, sample.ops_per_s(), sample.is_empty()), (Some([0.5, 1.5]), 30.0, true));
+        assert_eq!((sample.shares, sample.ops_per_s(), sample.is_empty()), (Some([0.5, 1.5]), Some(30.0), true));
     }
 }

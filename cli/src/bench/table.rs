@@ -4,8 +4,10 @@ use comfy_table::{Cell, CellAlignment, Table, presets};
 use shmsync_harness::crew::Context;
 use shmsync_harness::machine::Machine;
 use shmsync_harness::plan::Plan;
+use shmsync_harness::promises;
 use shmsync_harness::record::Record;
 use shmsync_harness::runner::Outcome;
+use shmsync_harness::workloads::{Column, Workload};
 use std::fmt::Write;
 use std::time::Duration;
 
@@ -16,39 +18,56 @@ pub(super) fn tables(plan: &Plan, outcome: &Outcome) -> String {
     let mut text = String::new();
     for workload in plan.entries.iter().map(|entry| &entry.workload) {
         let (name, about, latency) = (workload.name, workload.about, workload.latency);
-        let _ = writeln!(text, "{name}: {about}\nmedian and p99: {latency}; ops: {}", workload.operations);
+        let ops =
+            if workload.operations.is_empty() { String::new() } else { format!("; ops: {}", workload.operations) };
+        let _ = writeln!(text, "{name}: {about}\nmedian and p99: {latency}{ops}");
+        let columns = columns(workload);
         let mut table = Table::new();
         table.load_preset(presets::UTF8_FULL_CONDENSED);
-        table.set_header(["peer", "median", "p99", "ops/s", "x sem_t", "x pthread", "spread"]);
-        let columns = table.column_iter_mut().skip(1);
-        columns.for_each(|column| column.set_cell_alignment(CellAlignment::Right));
+        table.set_header(["peer"].into_iter().chain(columns.iter().map(|(name, _)| *name)));
+        table.column_iter_mut().skip(1).for_each(|column| column.set_cell_alignment(CellAlignment::Right));
         let mut params = None;
         for record in outcome.records.iter().filter(|record| record.workload == name) {
             if params.replace(&record.params) != Some(&record.params) {
                 table.add_row([Cell::new(format!("{}:", record.params))]);
             }
-            table.add_row(row(record));
+            table.add_row(row(record, &columns));
         }
         let _ = writeln!(text, "{table}\n");
     }
     text
 }
 
-fn row(record: &Record) -> Vec<String> {
+type Show = fn(&Record) -> Option<String>;
+
+/// The columns after the peer's name: what every table has, and what this workload adds.
+pub(super) fn columns(workload: &Workload) -> Vec<(&'static str, Show)> {
+    let has = |column| workload.columns.contains(&column);
+    let all: [(bool, &'static str, Show); 13] = [
+        (true, "median", |record| record.median_ns.map(time)),
+        (true, "p99", |record| record.p99_ns.map(time)),
+        (has(Column::P999), "p99.9", |record| record.p999_ns.map(time)),
+        (has(Column::Max), "max", |record| record.max_ns.map(time)),
+        (has(Column::CpuPercent), "CPU of all", |record| record.cpu_percent.map(|percent| format!("{percent:.3} %"))),
+        (!workload.operations.is_empty(), "ops/s", |record| record.ops_per_s.map(rate)),
+        (has(Column::CpuPerOp), "CPU/op", |record| record.cpu_ns_per_op.map(time)),
+        (has(Column::Shares), "shares", |record| record.shares.map(range)),
+        (workload.sem_t.is_some(), "x sem_t", |record| record.ratio_sem_t.map(factor)),
+        (workload.pthread.is_some(), "x pthread", |record| record.ratio_pthread.map(factor)),
+        (has(Column::Robust), "x robust", |record| record.ratio_robust.map(factor)),
+        (has(Column::Limit), "x limit", |record| record.ratio_limit.map(factor)),
+        (!has(Column::CpuPercent), "spread", |record| record.spread.map(range)),
+    ];
+    all.into_iter().filter(|(wanted, ..)| *wanted).map(|(_, name, show)| (name, show)).collect()
+}
+
+fn row(record: &Record, columns: &[(&str, Show)]) -> Vec<String> {
     let peer = format!("  {}", record.peer);
     if record.error.is_some() {
         return vec![peer, String::from("FAILED")];
     }
-    let or_dash = |text: Option<String>| text.unwrap_or_else(|| String::from("-"));
-    vec![
-        peer,
-        or_dash(record.median_ns.map(time)),
-        or_dash(record.p99_ns.map(time)),
-        or_dash(record.ops_per_s.map(rate)),
-        or_dash(record.ratio_sem_t.map(factor)),
-        or_dash(record.ratio_pthread.map(factor)),
-        or_dash(record.spread.map(|[low, high]| format!("{}-{}", factor(low), factor(high)))),
-    ]
+    let cells = columns.iter().map(|(_, show)| show(record).unwrap_or_else(|| String::from("-")));
+    [peer].into_iter().chain(cells).collect()
 }
 
 pub(super) fn summary(plan: &Plan, outcome: &Outcome, machine: &Machine, context: &Context, took: Duration) -> String {
@@ -64,7 +83,12 @@ pub(super) fn summary(plan: &Plan, outcome: &Outcome, machine: &Machine, context
     for line in &plan.skipped {
         let _ = writeln!(text, "note: {line}");
     }
-    let ours: Vec<&Record> = outcome.records.iter().filter(|record| record.is_shmsync()).collect();
+    for promise in promises::check(&outcome.records) {
+        let _ = writeln!(text, "{promise}");
+    }
+    // Of recovery there are promises: to be as fast as the kernel's notice is not what slices are for.
+    let ours: Vec<&Record> =
+        outcome.records.iter().filter(|record| record.is_shmsync() && record.workload != "recovery").collect();
     let slow: Vec<String> = ours.iter().filter_map(|record| slower(record)).collect();
     let base = "sem_t (or pthread, where sem_t has no such form)";
     match (ours.iter().any(|record| record.ratio.is_some()), slow.is_empty()) {
@@ -91,7 +115,7 @@ fn slower(record: &Record) -> Option<String> {
 }
 
 /// Three digits that count, and the unit.
-fn time(ns: f64) -> String {
+pub(super) fn time(ns: f64) -> String {
     let (value, unit) = match ns {
         ns if ns < 999.5 => (ns, "ns"),
         ns if ns < 999.5e3 => (ns / 1e3, "µs"),
@@ -100,7 +124,7 @@ fn time(ns: f64) -> String {
     format!("{} {unit}", digits(value))
 }
 
-fn rate(ops: f64) -> String {
+pub(super) fn rate(ops: f64) -> String {
     match ops {
         ops if ops < 999.5 => digits(ops),
         ops if ops < 999.5e3 => format!("{} k", digits(ops / 1e3)),
@@ -108,7 +132,11 @@ fn rate(ops: f64) -> String {
     }
 }
 
-fn factor(ratio: f64) -> String {
+fn range([low, high]: [f64; 2]) -> String {
+    format!("{}-{}", factor(low), factor(high))
+}
+
+pub(super) fn factor(ratio: f64) -> String {
     if ratio < 10.0 { format!("{ratio:.2}") } else { digits(ratio) }
 }
 

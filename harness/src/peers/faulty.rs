@@ -1,6 +1,7 @@
 //! Peers that do what a peer must not, to see that they are caught.
 
-use super::{BarrierPeer, LockPeer, MonitorPeer, Notify, Peer, Place, PoolPeer, Signal};
+use super::{BarrierPeer, HeirPeer, LockPeer, MonitorPeer, Notify, Peer, Place, PoolPeer, RwPeer, Signal};
+use crate::clock::Clock;
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 use std::thread;
 use std::time::Duration;
@@ -29,6 +30,7 @@ peer!(OpenThreads, "excludes nobody (threads)", Threads);
 peer!(Deaf, "hangs", Processes);
 peer!(DeafThreads, "hangs (threads)", Threads);
 peer!(Forgetful, "hangs after a while", Processes);
+peer!(Forgotten, "tells nobody of a death", Processes);
 peer!(Mortal, "panics after a while", Processes);
 peer!(MortalThreads, "panics after a while (threads)", Threads);
 
@@ -74,6 +76,32 @@ impl PoolPeer for Open {
 
     fn try_take(&self) -> bool {
         self.0.fetch_add(1, SeqCst) < 4
+    }
+}
+
+impl RwPeer for Open {
+    fn read<R>(&self, section: impl FnOnce() -> R) -> R {
+        section()
+    }
+
+    fn write<R>(&self, section: impl FnOnce() -> R) -> R {
+        section()
+    }
+}
+
+impl HeirPeer for Open {
+    fn hold(&self) {}
+
+    fn inherit(&self, _dead: u32) -> u64 {
+        Clock::monotonic_ns()
+    }
+}
+
+impl HeirPeer for Forgotten {
+    fn hold(&self) {}
+
+    fn inherit(&self, _dead: u32) -> u64 {
+        hang()
     }
 }
 

@@ -7,12 +7,17 @@
 //! | [`RallyPeer`] | wait for the ball, hit it back | pairs of signals, monitors |
 //! | [`MonitorPeer`] | wait for a condition, broadcast a change | conditions with their lock |
 //! | [`BarrierPeer`] | wait for everybody | barriers |
+//! | [`RwPeer`] | read with others, write alone | reader-writer locks |
+//! | [`HeirPeer`] | hold for good, take over from the dead | locks that survive their holder |
+//! | [`GatePeer`] | keep shut, wait until it is open | all of them |
 //!
 //! A peer is a value in shared memory. Every call is monomorphised into the measured loop:
 //! a peer is a type, never a `dyn`. A verb that fails panics, which ends the child and is reported with its name.
 
 mod court;
 mod floor;
+mod gate;
+mod heir;
 mod parking_lot;
 mod pthread;
 mod sem_t;
@@ -24,11 +29,15 @@ pub(crate) mod faulty;
 
 pub use self::court::{Court, MonitorCourt, Signal};
 pub use self::floor::TwoAtomics;
-pub use self::parking_lot::{PlMonitor, PlMutex};
-pub use self::pthread::{PthreadBarrier, PthreadMonitor, PthreadMutex, PthreadRobust};
+pub use self::gate::{BarrierGate, GatePeer, LockGate, MonitorGate};
+pub use self::heir::{HeirPeer, Rigs};
+pub use self::parking_lot::{PlMonitor, PlMutex, PlRwLock};
+pub use self::pthread::{PthreadBarrier, PthreadMonitor, PthreadMutex, PthreadRobust, PthreadRwLock};
 pub use self::sem_t::Sem;
-pub use self::shmsync::{Backend, ShmBarrier, ShmEvent, ShmLock, ShmMonitor, ShmMutex, ShmRLock, ShmSemaphore};
-pub use self::std_sync::{StdBarrier, StdMonitor, StdMutex};
+pub use self::shmsync::{Backend, ShmBarrier, ShmEvent, ShmLock, ShmMonitor, ShmMutex};
+pub use self::shmsync::{ShmPermitPool, ShmRLock, ShmRwLock, ShmSemaphore};
+pub use self::std_sync::{StdBarrier, StdMonitor, StdMutex, StdRwLock};
+
 /// Where the peer's users may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Place {
@@ -105,4 +114,13 @@ pub enum Notify {
 pub trait BarrierPeer: Peer {
     /// Waits; `true` for exactly one of the parties.
     fn wait(&self) -> bool;
+}
+
+/// Many readers or one writer.
+pub trait RwPeer: Peer {
+    /// Enters for reading, runs `section`, leaves.
+    fn read<R>(&self, section: impl FnOnce() -> R) -> R;
+
+    /// Enters for writing, runs `section`, leaves.
+    fn write<R>(&self, section: impl FnOnce() -> R) -> R;
 }

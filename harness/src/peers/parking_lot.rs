@@ -1,7 +1,7 @@
-//! parking_lot's Mutex and Condvar, between threads.
+//! parking_lot's Mutex, RwLock and Condvar, between threads.
 
-use super::{LockPeer, MonitorPeer, Notify, Peer, Place};
-use ::parking_lot::{Condvar, Mutex};
+use super::{LockPeer, MonitorPeer, Notify, Peer, Place, RwPeer};
+use ::parking_lot::{Condvar, Mutex, RwLock};
 use std::fmt;
 
 /// `parking_lot::Mutex`.
@@ -24,6 +24,36 @@ impl LockPeer for PlMutex {
     #[inline]
     fn with<R>(&self, section: impl FnOnce() -> R) -> R {
         let _guard = self.0.lock();
+        section()
+    }
+}
+
+/// `parking_lot::RwLock`.
+#[derive(Debug)]
+pub struct PlRwLock(RwLock<()>);
+
+impl Peer for PlRwLock {
+    const PLACE: Place = Place::Threads;
+
+    fn name() -> String {
+        String::from("parking_lot RwLock (threads)")
+    }
+
+    fn new(_size: u32) -> Self {
+        Self(RwLock::new(()))
+    }
+}
+
+impl RwPeer for PlRwLock {
+    #[inline]
+    fn read<R>(&self, section: impl FnOnce() -> R) -> R {
+        let _guard = self.0.read();
+        section()
+    }
+
+    #[inline]
+    fn write<R>(&self, section: impl FnOnce() -> R) -> R {
+        let _guard = self.0.write();
         section()
     }
 }

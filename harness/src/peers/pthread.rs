@@ -1,7 +1,12 @@
-//! Process-shared pthread objects: mutex (normal, robust), condition with its mutex, barrier.
+//! Process-shared pthread objects: mutex (normal, robust), condition with its mutex, barrier, reader-writer lock.
 #![allow(unsafe_code)]
 
-use super::{BarrierPeer, LockPeer, MonitorPeer, Notify, Peer};
+mod rwlock;
+
+pub use rwlock::PthreadRwLock;
+
+use super::{BarrierPeer, HeirPeer, LockPeer, MonitorPeer, Notify, Peer};
+use crate::clock::Clock;
 use std::cell::UnsafeCell;
 use std::fmt;
 use std::mem::MaybeUninit;
@@ -110,6 +115,26 @@ macro_rules! mutex {
 }
 mutex!(PthreadMutex, "`PTHREAD_MUTEX_NORMAL`.", "pthread mutex", libc::PTHREAD_MUTEX_STALLED);
 mutex!(PthreadRobust, "With `PTHREAD_MUTEX_ROBUST`.", "pthread robust mutex", libc::PTHREAD_MUTEX_ROBUST);
+
+impl HeirPeer for PthreadRobust {
+    fn hold(&self) {
+        // SAFETY: initialised when it was placed.
+        unsafe { lock(self.0.at()) };
+    }
+
+    fn inherit(&self, _dead: u32) -> u64 {
+        // SAFETY: initialised when it was placed.
+        let code = unsafe { libc::pthread_mutex_lock(self.0.at()) };
+        let owned = Clock::monotonic_ns();
+        assert!(code == libc::EOWNERDEAD, "pthread_mutex_lock: {code} and not EOWNERDEAD");
+        // SAFETY: as above, and it is held by this thread.
+        unsafe {
+            done(libc::pthread_mutex_consistent(self.0.at()), "pthread_mutex_consistent");
+            unlock(self.0.at());
+        }
+        owned
+    }
+}
 
 /// A condition on `CLOCK_MONOTONIC` with its normal mutex.
 pub struct PthreadMonitor {

@@ -1,8 +1,15 @@
 //! shmsync itself, on every backend, called as a user calls it.
 
-use super::{BarrierPeer, LockPeer, MonitorPeer, Notify, Peer, PoolPeer, Signal};
-use ::shmsync::wait::{Futex, PosixSem, Wait};
-use ::shmsync::{Barrier, Condition, Event, Lock, Mutex, RLock, Semaphore};
+mod pool;
+mod rwlock;
+
+pub use pool::ShmPermitPool;
+pub use rwlock::ShmRwLock;
+
+use super::{BarrierPeer, GatePeer, HeirPeer, LockPeer, MonitorPeer, Notify, Peer, PoolPeer, Signal};
+use crate::clock::Clock;
+use ::shmsync::wait::{Futex, KernelRobust, PosixSem, Wait};
+use ::shmsync::{AcquireError, Barrier, Condition, Event, Lock, Mutex, PoisonCause, RLock, Semaphore};
 
 /// A wait backend with a name for tables.
 pub trait Backend: Wait {
@@ -12,6 +19,10 @@ pub trait Backend: Wait {
 
 impl Backend for Futex {
     const NAME: &'static str = "Futex";
+}
+
+impl Backend for KernelRobust {
+    const NAME: &'static str = "KernelRobust";
 }
 
 impl Backend for PosixSem {
@@ -47,6 +58,22 @@ impl<W: Backend> LockPeer for ShmLock<W> {
     }
 }
 
+impl<W: Backend> HeirPeer for ShmLock<W> {
+    fn hold(&self) {
+        self.0.acquire().expect("acquire");
+    }
+
+    fn inherit(&self, dead: u32) -> u64 {
+        match self.0.acquire() {
+            Err(AcquireError::OwnerDied(owner)) if owner.tid() == dead => self.0.recover().expect("recover"),
+            other => panic!("acquire: {other:?}, and not the death of {dead}"),
+        }
+        let owned = Clock::monotonic_ns();
+        self.0.release().expect("release");
+        owned
+    }
+}
+
 /// `RLock`, with its verbs.
 #[derive(Debug)]
 pub struct ShmRLock<W: Backend>(RLock<W>);
@@ -72,6 +99,21 @@ impl<W: Backend> LockPeer for ShmMutex<W> {
     fn with<R>(&self, section: impl FnOnce() -> R) -> R {
         let _guard = self.0.lock().expect("not poisoned");
         section()
+    }
+}
+
+impl<W: Backend> HeirPeer for ShmMutex<W> {
+    fn hold(&self) {
+        std::mem::forget(self.0.lock().expect("not poisoned"));
+    }
+
+    fn inherit(&self, dead: u32) -> u64 {
+        let poison = self.0.lock().expect_err("a death");
+        let owned = Clock::monotonic_ns();
+        let cause = poison.cause();
+        assert!(matches!(cause, PoisonCause::Died(owner) if owner.tid() == dead), "{cause}, and not {dead}");
+        self.0.clear_poison();
+        owned
     }
 }
 
@@ -128,6 +170,17 @@ impl<W: Backend> Signal for ShmEvent<W> {
     fn await_and_lower(&self) {
         self.0.wait();
         self.0.clear();
+    }
+}
+
+impl<W: Backend> GatePeer for ShmEvent<W> {
+    fn shut_while(&self, body: impl FnOnce()) {
+        body();
+        self.0.set();
+    }
+
+    fn pass(&self) {
+        self.0.wait();
     }
 }
 

@@ -1,7 +1,7 @@
-//! std's Mutex, Condvar and Barrier, between threads: what one gives up by going to other processes.
+//! std's Mutex, RwLock, Condvar and Barrier, between threads: what one gives up by going to other processes.
 
-use super::{BarrierPeer, LockPeer, MonitorPeer, Notify, Peer, Place};
-use std::sync::{Barrier, Condvar, Mutex};
+use super::{BarrierPeer, LockPeer, MonitorPeer, Notify, Peer, Place, RwPeer};
+use std::sync::{Barrier, Condvar, Mutex, RwLock};
 
 /// `std::sync::Mutex`.
 #[derive(Debug)]
@@ -23,6 +23,36 @@ impl LockPeer for StdMutex {
     #[inline]
     fn with<R>(&self, section: impl FnOnce() -> R) -> R {
         let _guard = self.0.lock().expect("not poisoned");
+        section()
+    }
+}
+
+/// `std::sync::RwLock`.
+#[derive(Debug)]
+pub struct StdRwLock(RwLock<()>);
+
+impl Peer for StdRwLock {
+    const PLACE: Place = Place::Threads;
+
+    fn name() -> String {
+        String::from("std RwLock (threads)")
+    }
+
+    fn new(_size: u32) -> Self {
+        Self(RwLock::new(()))
+    }
+}
+
+impl RwPeer for StdRwLock {
+    #[inline]
+    fn read<R>(&self, section: impl FnOnce() -> R) -> R {
+        let _guard = self.0.read().expect("not poisoned");
+        section()
+    }
+
+    #[inline]
+    fn write<R>(&self, section: impl FnOnce() -> R) -> R {
+        let _guard = self.0.write().expect("not poisoned");
         section()
     }
 }

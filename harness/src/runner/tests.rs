@@ -5,7 +5,7 @@ use crate::params::{Params, Value};
 use crate::peers::faulty::{Open, Selective};
 use crate::peers::{PthreadMutex, Sem};
 use crate::sample::Measure;
-use crate::workloads::uncontended;
+use crate::workloads::{Pace, uncontended};
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
@@ -19,8 +19,8 @@ fn figure(ops_per_s: f64) -> Result<Sample, String> {
 fn plan(cases: Vec<Case>, rounds: u32, seed: u64) -> Plan {
     let params = Params(vec![("processes", Value::Number(3)), ("section_ns", Value::Number(1000))]);
     let workload = Workload { name: "made-up", measure: Measure::Throughput, ..uncontended::WORKLOAD };
-    let groups = vec![Group { params, cpus: 1, members: 1, cases }];
-    let entries = vec![Entry { workload, groups, sample: Duration::from_millis(1) }];
+    let groups = vec![Group { params, cpus: 1, members: 1, pace: Pace::millis(1), cases }];
+    let entries = vec![Entry { workload, groups }];
     Plan { entries, rounds, seed, limit: None, skipped: vec![] }
 }
 

@@ -1,11 +1,11 @@
-//! 2, 4 or 8 processes cross a barrier again and again with nothing in between.
+//! 2, 4, 8 or 16 processes cross a barrier again and again with nothing in between.
 //!
 //! Latency is from one crossing to the next, as the first party sees it. Check: every 16 generations each party looks
 //! whether all the others have arrived at this one and nobody is more than one ahead; in the end all made the same
 //! number of crossings, and each had exactly one leader.
 
 use super::laps::Laps;
-use super::{Case, Group, Workload};
+use super::{Case, Column, Extent, Group, Pace, Workload};
 use crate::crew::{self, Context, Padded, Placement, Team};
 use crate::params::{Params, Value};
 use crate::peers::{BarrierPeer, PthreadBarrier, ShmBarrier, StdBarrier};
@@ -23,17 +23,19 @@ pub const WORKLOAD: Workload = Workload {
     latency: "from one crossing to the next",
     operations: "crossings",
     measure: Measure::Throughput,
-    sample_ms: [15, 45],
     sem_t: None,
     pthread: Some("pthread barrier"),
+    columns: &[Column::CpuPerOp],
+    on_request: false,
     groups,
 };
 
-fn groups() -> Vec<Group> {
-    [2, 4, 8].into_iter().map(group).collect()
+fn groups(extent: Extent) -> Vec<Group> {
+    let pace = Pace::millis(extent.pick(12, 45));
+    [2, 4, 8, 16].into_iter().map(|parties| group(pace, parties)).collect()
 }
 
-fn group(parties: usize) -> Group {
+fn group(pace: Pace, parties: usize) -> Group {
     let params = Params(vec![("processes", Value::Number(parties as u64))]);
     let cases = vec![
         case::<ShmBarrier<Futex>>(parties),
@@ -41,7 +43,7 @@ fn group(parties: usize) -> Group {
         case::<PthreadBarrier>(parties),
         case::<StdBarrier>(parties),
     ];
-    Group { params, cpus: if parties == 2 { 2 } else { 1 }, members: parties, cases }
+    Group { params, cpus: if parties == 2 { 2 } else { 1 }, members: parties, pace, cases }
 }
 
 fn case<P: BarrierPeer + 'static>(parties: usize) -> Case {
@@ -105,5 +107,5 @@ pub fn sample<P: BarrierPeer>(context: &Context, parties: usize) -> Result<Sampl
     if led != last || crossed.iter().any(|&crossed| crossed != last) {
         return Err(format!("{last} generations had {led} leaders and were crossed {crossed:?} times by the parties"));
     }
-    Ok(done.sample(1, clock.ns_per_tick()).with_fine_median(clock.cost_ns()))
+    Ok(done.sample(1, clock.ns_per_tick()).with_fine_median(clock.cost_ns()).with_cpu_per_op(done.cpu_per_op()))
 }

@@ -5,9 +5,13 @@
 
 pub mod barrier;
 pub mod contended;
+pub mod idle;
 pub mod notify_all;
 pub mod ping_pong;
 pub mod pool;
+pub mod recovery;
+pub mod rwlock;
+pub mod starvation;
 pub mod uncontended;
 
 mod laps;
@@ -17,6 +21,7 @@ use crate::params::Params;
 use crate::peers::Peer;
 use crate::sample::{Measure, Sample};
 use std::fmt;
+use std::time::Duration;
 
 /// Something that is measured, in one or more groups.
 #[derive(Debug, Clone, Copy)]
@@ -27,28 +32,98 @@ pub struct Workload {
     pub about: &'static str,
     /// What median and p99 are of.
     pub latency: &'static str,
-    /// What is counted in a second.
+    /// What is counted in a second; empty if nothing is.
     pub operations: &'static str,
     /// What makes a peer faster than another.
     pub measure: Measure,
-    /// Milliseconds of a sample, in a quick run and in a full one.
-    pub sample_ms: [u64; 2],
     /// The peer that `ratio` is to, if it is a semaphore.
     pub sem_t: Option<&'static str>,
     /// The pthread peer.
     pub pthread: Option<&'static str>,
+    /// What else its tables show.
+    pub columns: &'static [Column],
+    /// Whether it is run only when asked for by name, because it takes long.
+    pub on_request: bool,
     /// Its groups.
-    pub groups: fn() -> Vec<Group>,
+    pub groups: fn(Extent) -> Vec<Group>,
+}
+
+/// What some tables show beside median, p99, rate and ratios.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Column {
+    /// The 99.9th percentile.
+    P999,
+    /// The longest latency.
+    Max,
+    /// CPU time of all members for one operation.
+    CpuPerOp,
+    /// CPU time of all members, in percent of one core.
+    CpuPercent,
+    /// The least and the largest member's share.
+    Shares,
+    /// The ratio to the robust pthread mutex.
+    Robust,
+    /// The ratio to the limit, two bare atomic operations.
+    Limit,
+}
+
+/// A run's length.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Extent {
+    /// Seconds.
+    Quick,
+    /// Minutes.
+    Full,
+}
+
+impl Extent {
+    /// One or the other.
+    #[must_use]
+    pub fn pick<T>(self, quick: T, full: T) -> T {
+        match self {
+            Self::Quick => quick,
+            Self::Full => full,
+        }
+    }
+}
+
+/// How long the samples of a group are, and how often they are taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pace {
+    /// How long the crew works before it is measured.
+    pub warm: Duration,
+    /// How long it is measured.
+    pub sample: Duration,
+    /// How many rounds there are at most, unless the caller has said how many there are to be.
+    pub rounds: u32,
+}
+
+impl Pace {
+    /// Short samples, in every round.
+    #[must_use]
+    pub fn millis(sample: u64) -> Self {
+        Self { warm: Duration::from_millis(1), sample: Duration::from_millis(sample), rounds: u32::MAX }
+    }
+
+    /// In some rounds only.
+    #[must_use]
+    pub fn rounds(self, rounds: u32) -> Self {
+        Self { rounds, ..self }
+    }
 }
 
 /// The workloads, in the order in which they are run and shown.
-pub const ALL: [Workload; 6] = [
+pub const ALL: [Workload; 10] = [
     uncontended::WORKLOAD,
     contended::WORKLOAD,
+    rwlock::WORKLOAD,
     ping_pong::WORKLOAD,
     pool::WORKLOAD,
     notify_all::WORKLOAD,
     barrier::WORKLOAD,
+    recovery::WORKLOAD,
+    idle::WORKLOAD,
+    starvation::WORKLOAD,
 ];
 
 /// A workload with its parameters, and the peers to be compared on it.
@@ -60,6 +135,8 @@ pub struct Group {
     pub cpus: usize,
     /// How many processes are forked for a sample.
     pub members: usize,
+    /// How long and how often.
+    pub pace: Pace,
     /// The peers.
     pub cases: Vec<Case>,
 }

@@ -5,7 +5,7 @@
 //!
 //! Check: between two notifications every waiter passes exactly once.
 
-use super::{Case, Group, Workload};
+use super::{Case, Extent, Group, Pace, Workload};
 use crate::clock::Clock;
 use crate::crew::{self, Context, Placement, Team};
 use crate::params::{Params, Value};
@@ -26,18 +26,20 @@ pub const WORKLOAD: Workload = Workload {
     latency: "from the call until the last waiter has been through the lock",
     operations: "storms, with the pauses before them",
     measure: Measure::Time,
-    sample_ms: [22, 65],
     sem_t: None,
     pthread: Some("pthread cond+mutex"),
+    columns: &[],
+    on_request: false,
     groups,
 };
 
-fn groups() -> Vec<Group> {
-    let each = |waiters| [Notify::Held, Notify::AfterUnlock].map(|when| group(waiters, when));
+fn groups(extent: Extent) -> Vec<Group> {
+    let pace = Pace::millis(extent.pick(18, 65));
+    let each = |waiters| [Notify::Held, Notify::AfterUnlock].map(|when| group(pace, waiters, when));
     [2, 8, 32].into_iter().flat_map(each).collect()
 }
 
-fn group(waiters: usize, when: Notify) -> Group {
+fn group(pace: Pace, waiters: usize, when: Notify) -> Group {
     let word = match when {
         Notify::Held => "lock_held",
         Notify::AfterUnlock => "after_unlock",
@@ -50,7 +52,7 @@ fn group(waiters: usize, when: Notify) -> Group {
         case::<StdMonitor>(waiters, when),
         case::<PlMonitor>(waiters, when),
     ];
-    Group { params, cpus: 1, members: waiters + 1, cases }
+    Group { params, cpus: 1, members: waiters + 1, pace, cases }
 }
 
 fn case<P: MonitorPeer + 'static>(waiters: usize, when: Notify) -> Case {

@@ -4,7 +4,7 @@
 //! [`crate::peers::RallyPeer`]), and both sides made as many.
 
 use super::laps::Laps;
-use super::{Case, Group, Workload};
+use super::{Case, Column, Extent, Group, Pace, Workload};
 use crate::crew::{self, Context, Placement, Team};
 use crate::params::{Params, Value};
 use crate::peers::{Court, MonitorCourt, PlMonitor, PthreadMonitor, RallyPeer, Sem};
@@ -21,17 +21,19 @@ pub const WORKLOAD: Workload = Workload {
     latency: "one way, half of a round trip",
     operations: "round trips",
     measure: Measure::Time,
-    sample_ms: [15, 45],
     sem_t: Some("sem_t"),
     pthread: Some("pthread cond+mutex"),
+    columns: &[Column::CpuPerOp],
+    on_request: false,
     groups,
 };
 
-fn groups() -> Vec<Group> {
-    vec![group(2, Placement::Apart), group(1, Placement::Together)]
+fn groups(extent: Extent) -> Vec<Group> {
+    let pace = Pace::millis(extent.pick(12, 45));
+    vec![group(pace, 2, Placement::Apart), group(pace, 1, Placement::Together)]
 }
 
-fn group(cpus: u64, placement: Placement) -> Group {
+fn group(pace: Pace, cpus: u64, placement: Placement) -> Group {
     let params = Params(vec![("processes", Value::Number(2)), ("cpus", Value::Number(cpus))]);
     let cases = vec![
         case::<Court<ShmEvent<Futex>>>(placement),
@@ -45,7 +47,7 @@ fn group(cpus: u64, placement: Placement) -> Group {
         case::<MonitorCourt<StdMonitor>>(placement),
         case::<MonitorCourt<PlMonitor>>(placement),
     ];
-    Group { params, cpus: cpus as usize, members: 2, cases }
+    Group { params, cpus: cpus as usize, members: 2, pace, cases }
 }
 
 fn case<P: RallyPeer + 'static>(placement: Placement) -> Case {
@@ -101,5 +103,8 @@ pub fn sample<P: RallyPeer>(context: &Context, placement: Placement) -> Result<S
     if sent != returned {
         return Err(format!("a ball was lost: {sent} sent, {returned} returned"));
     }
-    Ok(done.sample(1, clock.ns_per_tick() / 2.0).with_fine_median(clock.cost_ns() / 2.0))
+    Ok(done
+        .sample(1, clock.ns_per_tick() / 2.0)
+        .with_fine_median(clock.cost_ns() / 2.0)
+        .with_cpu_per_op(done.cpu_per_op()))
 }

@@ -5,10 +5,10 @@
 //! Check: an atomic count of those inside never passes the permits, and in the end every permit is there again and not
 //! one more.
 
-use super::{Case, Group, Workload};
+use super::{Case, Column, Extent, Group, Pace, Workload};
 use crate::crew::{self, Context, Placement, Team};
 use crate::params::{Params, Value};
-use crate::peers::{PoolPeer, Sem, ShmSemaphore};
+use crate::peers::{PoolPeer, Sem, ShmPermitPool, ShmSemaphore};
 use crate::sample::{Measure, Sample};
 use crate::work;
 use shmsync::wait::{Futex, PosixSem};
@@ -22,13 +22,15 @@ pub const WORKLOAD: Workload = Workload {
     latency: "one wait for a permit",
     operations: "permits taken",
     measure: Measure::Throughput,
-    sample_ms: [25, 75],
     sem_t: Some("sem_t"),
     pthread: None,
+    columns: &[Column::P999, Column::CpuPerOp, Column::Shares],
+    on_request: false,
     groups,
 };
 
-fn groups() -> Vec<Group> {
+fn groups(extent: Extent) -> Vec<Group> {
+    let pace = Pace::millis(extent.pick(20, 75));
     let (permits, processes, hold_ns) = (4, 8, 1000);
     let number = |n| Value::Number(n as u64);
     let params = Params(vec![
@@ -39,9 +41,11 @@ fn groups() -> Vec<Group> {
     let cases = vec![
         case::<ShmSemaphore<Futex>>(permits, processes, hold_ns),
         case::<ShmSemaphore<PosixSem>>(permits, processes, hold_ns),
+        case::<ShmPermitPool<4, Futex>>(permits, processes, hold_ns),
+        case::<ShmPermitPool<4, PosixSem>>(permits, processes, hold_ns),
         case::<Sem>(permits, processes, hold_ns),
     ];
-    vec![Group { params, cpus: 1, members: processes, cases }]
+    vec![Group { params, cpus: 1, members: processes, pace, cases }]
 }
 
 fn case<P: PoolPeer + 'static>(permits: u32, processes: usize, hold_ns: u64) -> Case {
@@ -95,5 +99,5 @@ pub fn sample<P: PoolPeer>(context: &Context, permits: u32, processes: usize, ho
         let or_more = if left > permits as usize { " or more" } else { "" };
         return Err(format!("permits are not conserved: {left}{or_more} of {permits} in the end"));
     }
-    Ok(done.sample(processes, clock.ns_per_tick()).with_shares(&done.ops))
+    Ok(done.sample(processes, clock.ns_per_tick()).with_shares(&done.ops).with_cpu_per_op(done.cpu_per_op()))
 }

@@ -1,15 +1,25 @@
 //! Every workload accepts a peer that is right and tells of one that is wrong, or hangs.
 
-use super::{barrier, contended, notify_all, ping_pong, pool, uncontended};
+use super::{barrier, contended, idle, notify_all, ping_pong, pool, recovery, rwlock, uncontended};
 use crate::crew::{Context, Placement};
-use crate::peers::faulty::{Deaf, DeafThreads, Forgetful, Mortal, MortalThreads, Open, OpenThreads, Selective};
-use crate::peers::{Court, MonitorCourt, Notify, PlMonitor, PlMutex, PthreadBarrier, PthreadMonitor};
-use crate::peers::{PthreadMutex, PthreadRobust, Sem, StdBarrier, StdMonitor, StdMutex, TwoAtomics};
+use crate::peers::faulty::{
+    Deaf, DeafThreads, Forgetful, Forgotten, Mortal, MortalThreads, Open, OpenThreads, Selective,
+};
+use crate::peers::{
+    Court, LockGate, MonitorCourt, MonitorGate, Notify, PlMonitor, PlMutex, PthreadBarrier, PthreadMonitor,
+};
+use crate::peers::{PthreadMutex, PthreadRobust, PthreadRwLock, Sem, ShmEvent, ShmLock, ShmMutex, ShmPermitPool};
+use crate::peers::{StdBarrier, StdMonitor, StdMutex, StdRwLock, TwoAtomics};
 use crate::sample::Sample;
+use shmsync::wait::{Futex, KernelRobust};
 use std::time::{Duration, Instant};
 
+fn load(processes: usize, section_ns: u64) -> contended::Load {
+    contended::Load { processes, section_ns, outside_ns: 0 }
+}
+
 fn context() -> Context {
-    Context { grace: Duration::from_secs(20), ..Context::calibrate(Duration::from_millis(20)) }
+    Context { grace: Duration::from_secs(20), ..Context::calibrate(Duration::from_millis(40)) }
 }
 
 /// For peers that are to hang.
@@ -19,7 +29,7 @@ fn impatient() -> Context {
 
 fn good(sample: Result<Sample, String>) {
     let sample = sample.unwrap();
-    assert!(!sample.is_empty() && sample.ops_per_s() > 0.0, "{sample:?}");
+    assert!(!sample.is_useless(), "{} latencies, {:?} operations a second", sample.len(), sample.ops_per_s());
     assert!(sample.median_ns() > 0.0, "{}", sample.median_ns());
 }
 
@@ -36,9 +46,9 @@ fn right_locks_pass() {
     good(uncontended::sample::<PlMutex>(&context));
     good(uncontended::sample::<TwoAtomics>(&context));
     for (processes, section_ns) in [(2, 0), (4, 100), (8, 1000)] {
-        good(contended::sample::<Sem>(&context, processes, section_ns));
-        good(contended::sample::<PthreadMutex>(&context, processes, section_ns));
-        good(contended::sample::<StdMutex>(&context, processes, section_ns));
+        good(contended::sample::<Sem>(&context, load(processes, section_ns)));
+        good(contended::sample::<PthreadMutex>(&context, load(processes, section_ns)));
+        good(contended::sample::<StdMutex>(&context, load(processes, section_ns)));
     }
 }
 
@@ -66,10 +76,54 @@ fn right_pools_monitors_and_barriers_pass() {
 }
 
 #[test]
+fn right_reader_writer_locks_pass() {
+    let context = context();
+    for load in [rwlock::Load::Readers(1), rwlock::Load::Readers(2), rwlock::Load::Mixed(4)] {
+        good(rwlock::sample::<PthreadRwLock>(&context, load));
+        good(rwlock::sample::<StdRwLock>(&context, load));
+    }
+}
+
+#[test]
+fn right_heirs_pass_and_learn_in_time() {
+    let context = Context { sample: Duration::from_millis(150), ..context() };
+    good(recovery::sample::<PthreadRobust>(&context, 0..10, 1));
+    good(recovery::sample::<ShmLock<KernelRobust>>(&context, 0..10, 2));
+    good(recovery::sample::<ShmMutex<Futex>>(&context, 30..60, 2));
+}
+
+#[test]
+fn an_heir_that_is_told_nothing_is_a_hang_and_one_that_is_let_in_is_caught() {
+    let context = Context { sample: Duration::from_millis(50), ..impatient() };
+    bad(recovery::sample::<Forgotten>(&context, 0..10, 1), "it hangs");
+    bad(recovery::sample::<Open>(&context, 5..10, 1), "taken from a holder that lived");
+}
+
+#[test]
+fn waiters_use_some_cpu_time_or_none_and_none_is_let_through() {
+    let context = Context { warm: Duration::from_millis(50), sample: Duration::from_millis(200), ..context() };
+    let used = |sample: Result<Sample, String>| sample.unwrap().cpu_percent.unwrap();
+    assert_eq!(used(idle::sample::<MonitorGate<PthreadMonitor>>(&context, 4)), 0.0, "it sleeps until it is woken");
+    for percent in [
+        used(idle::sample::<LockGate<ShmLock<Futex>>>(&context, 4)),
+        used(idle::sample::<ShmEvent<Futex>>(&context, 4)),
+        used(idle::sample::<ShmPermitPool<8, Futex>>(&context, 4)),
+    ] {
+        assert!(percent > 0.0 && percent < 50.0, "{percent} %");
+    }
+    bad(idle::sample::<LockGate<Open>>(&context, 2), "let somebody through while it was held");
+}
+
+#[test]
+fn a_reader_let_in_beside_a_writer_is_caught() {
+    bad(rwlock::sample::<Open>(&context(), rwlock::Load::Readers(2)), "two in at once");
+}
+
+#[test]
 fn a_lock_that_excludes_nobody_is_caught_by_the_counter() {
     let context = context();
-    bad(contended::sample::<Open>(&context, 4, 1000), "let two in at once");
-    bad(contended::sample::<OpenThreads>(&context, 4, 100), "let two in at once");
+    bad(contended::sample::<Open>(&context, load(4, 1000)), "let two in at once");
+    bad(contended::sample::<OpenThreads>(&context, load(4, 100)), "let two in at once");
 }
 
 #[test]
@@ -100,9 +154,9 @@ fn a_waiter_left_out_is_a_hang() {
 fn hanging_peers_are_named_and_killed() {
     let context = impatient();
     let start = Instant::now();
-    bad(contended::sample::<Deaf>(&context, 2, 0), "it hangs");
-    bad(contended::sample::<DeafThreads>(&context, 2, 0), "it hangs");
-    bad(contended::sample::<Forgetful>(&context, 4, 0), "killed");
+    bad(contended::sample::<Deaf>(&context, load(2, 0)), "it hangs");
+    bad(contended::sample::<DeafThreads>(&context, load(2, 0)), "it hangs");
+    bad(contended::sample::<Forgetful>(&context, load(4, 0)), "killed");
     bad(uncontended::sample::<Deaf>(&context), "before the start: 0 of 2 members ready");
     assert!(start.elapsed() < Duration::from_secs(20), "the grace was not kept: {:?}", start.elapsed());
 }
@@ -110,7 +164,7 @@ fn hanging_peers_are_named_and_killed() {
 #[test]
 fn a_panic_is_reported_and_ends_the_rest() {
     let start = Instant::now();
-    bad(contended::sample::<Mortal>(&context(), 4, 0), "out of order");
-    bad(contended::sample::<MortalThreads>(&context(), 4, 0), "out of order");
+    bad(contended::sample::<Mortal>(&context(), load(4, 0)), "out of order");
+    bad(contended::sample::<MortalThreads>(&context(), load(4, 0)), "out of order");
     assert!(start.elapsed() < Duration::from_secs(15), "the others were waited for");
 }

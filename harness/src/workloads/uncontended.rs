@@ -4,13 +4,13 @@
 //! A peer that excludes nobody loses updates. (The measured pairs have an empty section: a plain store in it would make
 //! the release wait for the store, which is not the peer's cost.)
 
-use super::{Case, Group, Workload};
+use super::{Case, Column, Extent, Group, Pace, Workload};
 use crate::crew::{self, Context, Placement, Team};
 use crate::params::{Params, Value};
 use crate::peers::{LockPeer, PlMutex, PthreadMutex, PthreadRobust, Sem, StdMutex, TwoAtomics};
 use crate::peers::{ShmLock, ShmMutex, ShmRLock, ShmSemaphore};
 use crate::sample::{Measure, Sample};
-use shmsync::wait::{Futex, PosixSem};
+use shmsync::wait::{Futex, KernelRobust, PosixSem};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use zerocopy::FromZeros;
 
@@ -24,19 +24,24 @@ pub const WORKLOAD: Workload = Workload {
     latency: "one acquire + release, mean of a batch of 20,000",
     operations: "pairs",
     measure: Measure::Time,
-    sample_ms: [5, 15],
     sem_t: Some("sem_t"),
     pthread: Some("pthread mutex"),
+    columns: &[Column::Robust, Column::Limit],
+    on_request: false,
     groups,
 };
 
-fn groups() -> Vec<Group> {
+fn groups(extent: Extent) -> Vec<Group> {
+    let pace = Pace::millis(extent.pick(5, 15));
     let params = Params(vec![("processes", Value::Number(1))]);
     let cases = vec![
         case::<ShmLock<Futex>>(),
         case::<ShmLock<PosixSem>>(),
+        case::<ShmLock<KernelRobust>>(),
         case::<ShmMutex<Futex>>(),
+        case::<ShmMutex<KernelRobust>>(),
         case::<ShmRLock<Futex>>(),
+        case::<ShmRLock<KernelRobust>>(),
         case::<ShmSemaphore<Futex>>(),
         case::<ShmSemaphore<PosixSem>>(),
         case::<Sem>(),
@@ -46,7 +51,7 @@ fn groups() -> Vec<Group> {
         case::<PlMutex>(),
         case::<TwoAtomics>(),
     ];
-    vec![Group { params, cpus: 1, members: 2, cases }]
+    vec![Group { params, cpus: 1, members: 2, pace, cases }]
 }
 
 fn case<P: LockPeer + 'static>() -> Case {

@@ -1,6 +1,5 @@
-//! The file for `--json`: opened before anything is measured, written when all is.
+//! A file for the results: opened before anything is measured, written when all is.
 
-use shmsync_harness::record::Record;
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -18,9 +17,7 @@ impl Target {
         Ok(Self { path: path.to_owned(), file })
     }
 
-    pub(super) fn write(mut self, records: &[Record]) -> Result<(), String> {
-        let mut text = serde_json::to_string_pretty(records).expect("records are plain data");
-        text.push('\n');
+    pub(super) fn write(mut self, text: &str) -> Result<(), String> {
         let is_file = self.file.metadata().is_ok_and(|data| data.is_file()); // And not a pipe or a terminal.
         let truncated = if is_file { self.file.set_len(0) } else { Ok(()) };
         let written = truncated.and_then(|()| self.file.write_all(text.as_bytes()));
