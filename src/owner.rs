@@ -56,7 +56,7 @@ pub struct Token(pub(crate) u64);
 impl Token {
     /// The word of something that nobody holds.
     pub(crate) const FREE: Self = Self(0);
-    /// Held by nobody in particular, who never dies: no kernel hands out thread ids beyond 2²².
+    /// Held by nobody in particular, who does not die but with the machine: no kernel hands out thread ids beyond 2²².
     pub(crate) const NOBODY: Self = Self(TID_MASK);
 
     /// The calling thread's, flags unset.
@@ -115,6 +115,11 @@ impl Token {
         Self(self.0 | WAITERS)
     }
 
+    /// What a holder leaves who goes and means another to release: nobody in particular, of this boot, with its waiters.
+    pub(crate) fn disowned(self) -> Self {
+        Self(self.0 & (BOOT << BOOT_SHIFT | WAITERS) | Self::NOBODY.0)
+    }
+
     /// This token, with the waiters that `word` had.
     pub(crate) fn with_waiters_of(self, word: Self) -> Self {
         Self(self.0 | word.0 & WAITERS)
@@ -126,6 +131,13 @@ impl Token {
 
     pub(crate) fn marked_dead(self) -> Self {
         Self(self.0 | OWNER_DIED)
+    }
+
+    /// Whether it is the calling thread's: without asking where that runs, nor who it is if nobody has asked before.
+    #[inline]
+    pub(crate) fn is_mine(self) -> bool {
+        let me = ME.with(|me| me.id.get());
+        me != 0 && self.0 & !(CPU_MASK | WAITERS | OWNER_DIED) == me
     }
 
     /// Whether both name the same thread, wherever it ran and whatever the flags say.
@@ -280,6 +292,9 @@ impl Owner {
 
 impl fmt::Display for Owner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_nobody() {
+            return f.write_str("nobody in particular");
+        }
         write!(f, "tid {}", self.tid())
     }
 }

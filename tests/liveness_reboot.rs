@@ -169,6 +169,14 @@ fn whoever_took_it_in_another_boot_is_dead() {
                 }
             }
         }
+        // Disowned, it is waited for until somebody releases it; but not beyond the reboot.
+        held.write(held.token);
+        lock.disown();
+        assert_eq!((lock.holder(), lock.acquire_for(ms(10))), (None, Err(AcquireError::TimedOut)));
+        let nobody = 0x3fff_ffff;
+        held.write(nobody | ((now >> 38) % 15 + 1) << 38);
+        assert!(matches!(lock.acquire(), Err(AcquireError::OwnerDied(_))));
+        assert_eq!((lock.recover(), lock.release()), (Ok(()), Ok(())));
         // And what the boot does not prove, it does not disprove.
         child.kill();
         held.write(held.token & !(BOOT | NAMESPACE) | (held.token & NAMESPACE ^ NAMESPACE));

@@ -41,12 +41,36 @@ pub(crate) fn of(token: Token) -> Liveness {
     })
 }
 
-/// Whether the thread's id does not exist any more: of the ways of being dead the one that takes a microsecond to see.
+/// Whether the thread's id does not exist any more, or is a process's that has ended: of the ways of being dead those that
+/// take a microsecond or two to see. Not seen are a reused id, and a first thread that ended before its process.
 pub(crate) fn is_gone(token: Token) -> bool {
     match by_token(token) {
         Some(known) => known == Liveness::Dead,
-        None => !sys::proc::tid_exists(token.tid()),
+        // A zombie's id is nobody else's, and whoever had it before is dead, too.
+        None => !sys::proc::tid_exists(token.tid()) || sys::proc::is_zombie(token.tid()),
     }
+}
+
+/// How many of many are asked about closely, with `of`, at the end of one slice. With those looked at in passing, twenty
+/// waiters that have come to their last slices (100 ms) cost 0.06 to 0.08 % of a core each in pools of 8 to 1024, on a
+/// machine that was busy; with 8 to 32 close questions it was 0.12 to 0.42 %. Most of it is the first, because the sleep
+/// has emptied the caches.
+pub(crate) const CLOSELY: usize = 2;
+
+/// How many are looked at in passing, with `is_gone`, for about what two more close questions would cost.
+pub(crate) const IN_PASSING: usize = 16;
+
+/// Those of `many` that are found dead at the end of one slice: of up to 18 all whose process has ended, and of more some.
+/// The rest is for other slices and other waiters, for each begins somewhere else.
+pub(crate) fn found_dead<T>(many: impl Iterator<Item = (T, Token)> + Clone) -> impl Iterator<Item = T> {
+    let count = many.clone().count().max(1);
+    // As good as dice: the clock's nanoseconds, after a sleep.
+    let from = (Deadline::now().nanos() >> 10) as usize % count;
+    let around = many.clone().skip(from).chain(many.take(from)).take(CLOSELY + IN_PASSING).enumerate();
+    around.filter_map(|(n, (which, token))| {
+        let dead = if n < CLOSELY { of(token) == Liveness::Dead } else { is_gone(token) };
+        dead.then_some(which)
+    })
 }
 
 /// What the token alone says; `None` if more must be asked, which means something: it names a thread of this namespace.
@@ -56,10 +80,10 @@ fn by_token(token: Token) -> Option<Liveness> {
         Some(Liveness::Dead)
     } else if token.same_thread(mine) {
         Some(Liveness::Alive)
-    } else if token.is_nobody() {
-        Some(Liveness::Unknown)
     } else if token.is_of_another_boot(mine) {
         Some(Liveness::Dead)
+    } else if token.is_nobody() {
+        Some(Liveness::Unknown)
     } else if token.namespace() == 0 || token.namespace() != mine.namespace() {
         Some(Liveness::Unknown)
     } else {

@@ -49,6 +49,10 @@ fn a_cpu_is_the_same_six_bits_in_a_token_and_beside_one() {
 fn nobody_is_held_but_has_no_name() {
     assert!(!Token::NOBODY.is_free());
     assert_eq!(Token::NOBODY.owner(), None);
+    let mine = Token::mine();
+    let disowned = mine.with_waiters().disowned();
+    assert!(disowned.owner().is_none() && disowned.has_waiters() && disowned.boot() == mine.boot());
+    assert_eq!(disowned.dead_owner().to_string(), "nobody in particular");
     assert_eq!(Token::FREE.owner(), None);
 }
 

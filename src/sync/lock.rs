@@ -122,7 +122,8 @@ impl<W: Wait> Lock<W> {
         self.word.recover().map(drop)
     }
 
-    /// Says that somebody else will release the lock: from now on it is held by nobody in particular, who never dies.
+    /// Says that somebody else will release the lock: from now on it is held by nobody in particular, who dies only
+    /// with the machine (in a region that is a file and outlives it).
     ///
     /// For locks that are acquired here and released there, by a thread or process that may outlive this one. Does
     /// nothing to a free lock.

@@ -7,7 +7,7 @@
 //! | token | held | a releaser: 0; a waiter: + `WAITERS`; the kernel or a prover of death: + `OWNER_DIED` |
 //! | token + `WAITERS` | held, somebody may sleep | a releaser: 0, then it wakes one; a prover: + `OWNER_DIED` |
 //! | token + `OWNER_DIED` | the holder is dead | a recoverer: its own token; a releaser: 0 |
-//! | `NOBODY` | held, its holder disowned it | as held, and never dead |
+//! | `NOBODY`, with the boot | held, its holder disowned it | as held, and dead only after a reboot |
 //!
 //! `WAITERS` is a hint: too high costs a needless wake; too low costs a sleeper one slice, so nobody who knows of a
 //! sleeper drops it. It is Drepper's third state ("Futexes Are Tricky", mutex 2): who has slept takes the lock with
@@ -282,7 +282,7 @@ impl<W: Wait> OwnedWord<W> {
     pub(super) fn disown(&self) {
         let mut seen = self.token();
         while !W::BY_HOLDER_ONLY && !seen.is_free() && !seen.is_marked_dead() {
-            let nobody = Token::NOBODY.with_waiters_of(seen);
+            let nobody = seen.disowned();
             // Release: a release by somebody else, which learned of this by other means, need not repeat it.
             match self.word.compare_exchange_weak(seen.0, nobody.0, Ordering::Release, Ordering::Relaxed) {
                 Ok(_) => return,

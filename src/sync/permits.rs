@@ -65,9 +65,9 @@ const SPIN_LOOKS: usize = 2 * LINE;
 ///
 /// # How soon a death is noticed
 /// Who waits looks for dead holders from time to time: first every three milliseconds, at last ten times a second. Each
-/// time it looks whether 16 of them exist at all, which a killed process does not once its parent has waited for it, and
-/// asks about 2 of them closely. The next look, of whichever waiter, goes on there: so of 8 holders a dead one is found
-/// by the first, or while nobody has waited for it by the fourth.
+/// time it looks whether the processes of 16 of them still run, and asks about 2 of them closely. The next look, of
+/// whichever waiter, goes on there: so of 8 holders a dead one is found by the first, and one whose id is another's by now,
+/// or that was the first thread of a process which goes on without it, by the fourth.
 ///
 /// # Errors of the acquiring verbs
 /// None but what each verb lists.

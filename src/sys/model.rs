@@ -96,6 +96,10 @@ pub(crate) mod proc {
         None
     }
 
+    pub(crate) fn is_zombie(_tid: u32) -> bool {
+        false
+    }
+
     pub(crate) fn tid_exists(tid: u32) -> bool {
         // A read-modify-write, for it reads the present and not some past.
         super::DEAD.fetch_or(0, Ordering::AcqRel) & 1 << tid == 0

@@ -26,7 +26,7 @@ pub trait Held {
     /// Whether the calling thread holds the word that reads `word`.
     #[inline]
     fn is_mine(&self, word: Token) -> bool {
-        word.same_thread(Token::mine())
+        word.is_mine()
     }
 
     /// Who the backend knows to have taken the word last, while it is held.

@@ -98,7 +98,7 @@ impl Held for KernelRobust {
 
     #[inline]
     fn is_mine(&self, word: Token) -> bool {
-        word.same_thread(Token::mine()) || robust::mine_if_any().is_some_and(|list| list.holds(&self.node))
+        word.is_mine() || robust::mine_if_any().is_some_and(|list| list.holds(&self.node))
     }
 
     fn holder_on_record(&self) -> Option<Token> {
@@ -108,7 +108,7 @@ impl Held for KernelRobust {
 
 #[cold]
 fn is_my_token(word: Token) -> bool {
-    word.same_thread(Token::mine())
+    word.is_mine()
 }
 
 impl std::fmt::Debug for KernelRobust {

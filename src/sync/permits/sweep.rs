@@ -1,8 +1,7 @@
 //! Looking for dead holders, and taking their permits over: what makes permits come back.
 //!
 //! Whether a holder lives costs ten microseconds to find out, most of them in `/proc`, and several times that after a
-//! sleep. Whether its id still exists costs less than one, and tells of all the dead but zombies and those whose id was
-//! reused. So nobody asks while a permit is free, and who asks does so in two rounds: a few holders are asked closely,
+//! sleep. Whether its process still runs costs one or two, and tells of most of the dead. So nobody asks while a permit is free, and who asks does so in two rounds: a few holders are asked closely,
 //! many are looked at in passing. Each round begins where the last one, of whatever process, stopped.
 
 use std::cell::Cell;
@@ -10,17 +9,9 @@ use std::cell::Cell;
 use super::{Permit, PermitPool, place};
 use crate::atomic::{Ordering, thread_local};
 use crate::owner::Token;
-use crate::owner::liveness::{self, Liveness};
+use crate::owner::liveness::{self, CLOSELY, IN_PASSING, Liveness};
 use crate::time::Deadline;
 use crate::wait::Wait;
-
-/// How many holders are asked about closely at once. With those looked at in passing, twenty waiters that have come to
-/// their last slices (100 ms) cost 0.06 to 0.08 % of a core each in pools of 8 to 1024, on a machine that was busy; with 8
-/// to 32 close questions it was 0.12 to 0.42 %. Most of it is the first, because the sleep has emptied the caches.
-const CLOSELY: usize = 2;
-
-/// How many are looked at in passing, for about what one more close question would cost.
-const IN_PASSING: usize = 16;
 
 /// How long who polls believes that there was no dead holder: as long as the shortest slice.
 const BELIEVED_NANOS: u64 = 1_000_000;

@@ -14,7 +14,7 @@
 
 use crate::atomic::{AtomicU64, Ordering, constructor};
 use crate::owner::Token;
-use crate::owner::liveness::{self, Liveness};
+use crate::owner::liveness;
 
 /// Two cache lines of 64 bytes, which some processors fetch in pairs, or one of 128.
 #[cfg_attr(not(loom), derive(zerocopy::FromBytes))]
@@ -161,13 +161,13 @@ impl<const N: usize> Slots<N> {
         self.taken().find(|place| place.token.same_thread(me))
     }
 
-    /// Those held by threads that are proven dead. Some microseconds for each that is taken.
+    /// Those held by threads that are found dead, at a waiter's slice's end.
     pub(super) fn dead(&self) -> impl Iterator<Item = Place> {
-        self.taken().filter(|place| liveness::of(place.token) == Liveness::Dead)
+        liveness::found_dead(self.taken().map(|place| (place, place.token)))
     }
 
     /// All that are taken, for looking only.
-    pub(super) fn taken(&self) -> impl Iterator<Item = Place> {
+    pub(super) fn taken(&self) -> impl Iterator<Item = Place> + Clone {
         let places = self.0.iter().enumerate().map(|(slot, reader)| Place { slot, token: reader.token() });
         places.filter(|place| !place.token.is_free())
     }
