@@ -24,6 +24,8 @@ if ! command -v valgrind >/dev/null; then
     apt-get install -y --no-remove --no-install-recommends valgrind
 fi
 
+# One codegen unit: among several, what is inlined depends on whatever else is in the crate.
+export CARGO_PROFILE_RELEASE_CODEGEN_UNITS=1
 cargo build --release --package shmsync-harness --example instructions
 directory=$(cargo metadata --format-version 1 --no-deps | sed -E 's/.*"target_directory":"([^"]*)".*/\1/')
 export PROGRAM=$directory/release/examples/instructions
