@@ -9,7 +9,7 @@ use shmsync_harness::storm::{self, Options, Report};
 use std::fs::File;
 use std::io::Write as _;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const AFTER: &str = "\
 Exit codes:
@@ -134,16 +134,28 @@ fn against(peer: peers::Peer, options: &Options, runs: u64) -> Result<(Value, bo
 
 fn swept(filter: &str) -> (Value, bool) {
     let _watchdog = process::watchdog(Duration::from_secs(3600), "the sweep");
-    let wanted = sweep::names().into_iter().filter(|name| name.contains(filter));
+    let began = Instant::now();
     let mut figures = Vec::new();
     let mut well = true;
-    for name in wanted {
-        let swept = sweep::run(&name, Sweep::Everything);
-        println!("{swept}");
-        well &= swept.failures.is_empty();
-        figures.push(json!({
-            "verb": name, "kill_points": swept.points, "missed": swept.missed, "failures": swept.failures,
-        }));
-    }
+    let (mut addresses, mut kills, mut missed, mut verbs) = (0, 0, 0, 0);
+    sweep::run(
+        |name| name.contains(filter),
+        Sweep::Everything,
+        2 * process::online_cpus(),
+        |swept| {
+            println!("{swept}");
+            well &= swept.failures.is_empty();
+            verbs += 1;
+            addresses += swept.addresses;
+            kills += swept.kills;
+            missed += swept.missed.len();
+            figures.push(json!({
+                "verb": swept.name, "steps": swept.steps, "addresses": swept.addresses, "kills": swept.kills,
+                "missed": swept.missed, "slowest_ns": swept.slowest, "failures": swept.failures,
+            }));
+        },
+    );
+    let took = began.elapsed().as_secs_f64();
+    println!("{verbs} verbs, {addresses} addresses, {kills} kills, {missed} missed, in {took:.0} s");
     (figures.into(), well)
 }

@@ -1,5 +1,6 @@
 //! The verbs that are swept: each in the states that it may meet, on each backend.
 
+mod alarm;
 mod locks;
 mod meetings;
 mod owned_data;
@@ -8,7 +9,7 @@ mod permits;
 use super::{Sweep, Swept};
 use crate::process;
 use crate::storm::stations::Named;
-use shmsync::AcquireError;
+use shmsync::{AcquireError, Owner};
 use std::fmt::Debug;
 use std::time::Duration;
 
@@ -42,17 +43,33 @@ impl<T> Clone for Script<T> {
 
 impl<T> Copy for Script<T> {}
 
+type Sweeper = dyn Fn(&mut Text, Sweep) -> Swept + Send;
+
 /// A script with a name, whatever its type.
 pub(super) struct Case {
     pub(super) name: String,
-    pub(super) sweep: Box<dyn Fn(Sweep) -> Swept>,
+    pub(super) sweep: Box<Sweeper>,
+}
+
+#[cfg(target_arch = "x86_64")]
+pub(super) use super::text::Text;
+
+/// Where single-stepping has not been written yet.
+#[cfg(not(target_arch = "x86_64"))]
+pub(super) struct Text;
+
+#[cfg(not(target_arch = "x86_64"))]
+impl Text {
+    pub(super) fn new() -> Self {
+        Self
+    }
 }
 
 fn case<T: Sync + Debug + 'static>(what: &str, backend: &str, script: Script<T>) -> Case {
     #[cfg(target_arch = "x86_64")]
-    let sweep = Box::new(move |sweep| super::round::sweep(script, sweep));
+    let sweep = Box::new(move |text: &mut Text, sweep| super::verb::sweep(script, text, sweep));
     #[cfg(not(target_arch = "x86_64"))]
-    let sweep = Box::new(|_| Swept::default());
+    let sweep = Box::new(|_: &mut Text, _| Swept::default());
     Case { name: format!("{what} ({backend})"), sweep }
 }
 
@@ -61,24 +78,20 @@ pub(super) fn all() -> Vec<Case> {
     use shmsync::wait::{Futex, KernelRobust, PosixSem};
     let mut cases = Vec::new();
     if cfg!(target_arch = "x86_64") {
-        owned::<Futex>(&mut cases);
-        shared::<Futex>(&mut cases);
-        owned::<PosixSem>(&mut cases);
-        shared::<PosixSem>(&mut cases);
-        owned::<KernelRobust>(&mut cases);
+        every::<Futex>(&mut cases);
+        every::<PosixSem>(&mut cases);
+        every::<KernelRobust>(&mut cases);
     }
     cases
 }
 
-fn owned<W: Named>(cases: &mut Vec<Case>) {
+fn every<W: Named>(cases: &mut Vec<Case>) {
     locks::lock::<W>(cases);
     locks::rlock::<W>(cases);
     owned_data::mutex::<W>(cases);
-}
-
-fn shared<W: Named>(cases: &mut Vec<Case>) {
     owned_data::rwlock::<W>(cases);
     owned_data::once::<W>(cases);
+    owned_data::call_once::<W>(cases);
     permits::semaphore::<W>(cases);
     permits::pool::<W>(cases);
     meetings::condition::<W>(cases);
@@ -107,7 +120,8 @@ fn acquire(acquire: impl Fn(Duration) -> Result<(), AcquireError>, recover: impl
     loop {
         match acquire(LONG) {
             Ok(()) => return,
-            Err(AcquireError::OwnerDied(_)) => {
+            Err(AcquireError::OwnerDied(owner)) => {
+                confirm(owner);
                 if recover().is_ok() {
                     return;
                 }
@@ -115,6 +129,12 @@ fn acquire(acquire: impl Fn(Duration) -> Result<(), AcquireError>, recover: impl
             Err(other) => panic!("acquire: {other:?}"),
         }
     }
+}
+
+/// That who was called dead is dead. Of zero nothing is known but the kernel's mark: it died between taking the word and
+/// putting itself on record.
+fn confirm(owner: Owner) {
+    assert!(owner.tid() == 0 || !owner.is_alive(), "{owner} lives, and was called dead");
 }
 
 /// Whatever came of it: the victim is about to be killed.

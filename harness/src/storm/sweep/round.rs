@@ -1,244 +1,190 @@
-//! All rounds of one verb: find the kill points, kill at each.
+//! One round: the victim comes to the kill point, in one way or another, and is killed there.
 #![cfg(target_arch = "x86_64")]
 
-use super::cases::Script;
 use super::stage::{BOUND, Stage, is_asleep};
-use super::tracer::{Stop, Victim, is_syscall};
-use super::{SHORT, Sweep, Swept};
-use std::collections::HashSet;
+use super::text::{self, Text};
+use super::tracer::{Stop, Victim};
 use std::fmt::Debug;
 use std::time::{Duration, Instant};
 
-/// So many times the victim may sleep out a slice before the holder relents.
-const SLICES: u32 = 3;
-/// And so many instructions it may take: who is stepped is so slow that each of its slices is over before it could sleep.
-const PATIENT_STEPS: usize = 12_000;
 /// A step that takes longer may be a sleep.
-const NAP: Duration = Duration::from_micros(500);
-/// In a round with a breakpoint: when the holder relents, so that the victim sees some slices end, and then gets what it
-/// waits for.
-const PATIENCE: Duration = Duration::from_millis(5);
+const NAP: Duration = Duration::from_millis(5);
+/// So many instructions a stepped victim may take before the holder relents.
+const PATIENT_STEPS: usize = 12_000;
 /// Nothing takes so many instructions.
 const ENDLESS: usize = 400_000;
-const TRIES: u32 = 3;
-/// Then the rest of the verb is not worth waiting for.
-const MOST_FAILURES: usize = 3;
 
-#[derive(Debug, Clone, Copy)]
-enum Point {
-    /// After so many instructions.
-    Step(usize),
-    /// In front of this address, the first time.
-    Address(usize),
-    /// The same, but stepped until there: as slowly as when the way was found.
-    SteppedTo(usize),
-    /// In its sleep.
+/// When the holder relents, so that the victim gets what it waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Relent {
+    /// At once: the victim may get it without having slept.
+    AtOnce,
+    /// After this time, and not before it sleeps: a notification that comes earlier is not meant for it.
+    After(Duration),
+}
+
+/// The victim sleeps, and is woken.
+pub(super) const SOON: Relent = Relent::After(Duration::from_millis(1));
+/// It sleeps, and sees some slices end.
+pub(super) const LATE: Relent = Relent::After(Duration::from_millis(12));
+
+/// Where the victim was killed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Death {
+    At(usize),
     Asleep,
+    /// It had come through to the end of its verb, if it was not waiting still for what had come before it.
+    Afterwards,
 }
 
-/// The way of a verb: each instruction's address, and whether anything outside the process was different after it.
-struct Way {
-    steps: Vec<(usize, bool)>,
-    /// It slept on it.
-    slept: bool,
-    /// Another time it went another way.
-    varies: bool,
+/// And how long the survivors took then.
+pub(super) type Killed = Result<(Death, Duration), String>;
+
+/// The victim on its way, on a stage.
+pub(super) struct Round<'a, T> {
+    pub(super) stage: &'a mut Stage<T>,
+    pub(super) victim: Victim,
+    began: Instant,
 }
 
-pub(super) fn sweep<T: Sync + Debug>(script: Script<T>, sweep: Sweep) -> Swept {
-    let mut swept = Swept::default();
-    let mut stage = Stage::new(script);
-    let way = match discover(&mut stage).and_then(|way| way.or_another(&mut stage)) {
-        Ok(way) => way,
-        Err(what) => {
-            swept.failures.push(format!("finding the way: {what}"));
-            return swept;
-        }
-    };
-    let points = way.points(sweep);
-    (swept.steps, swept.points, swept.by_address) = (way.steps.len(), way.all().len(), way.is_long());
-    for point in points {
-        let mut reached = false;
-        for number in 1..=TRIES {
-            let point = match point {
-                Point::Address(address) if number == TRIES && sweep == Sweep::Everything => Point::SteppedTo(address),
-                other => other,
-            };
-            match kill_at(&mut stage, point) {
-                Ok(Some(took)) => {
-                    swept.kills += 1;
-                    swept.slowest = swept.slowest.max(took.as_nanos() as u64);
-                    reached = true;
-                }
-                Ok(None) => {}
-                Err(what) => {
-                    swept.failures.push(format!("killed at {point:x?}: {what}"));
-                    stage = Stage::new(script);
-                    reached = true;
-                }
-            }
-            if reached {
-                break;
-            }
-        }
-        swept.missed += usize::from(!reached);
-        if swept.failures.len() >= MOST_FAILURES {
-            break;
+impl<'a, T: Sync + Debug> Round<'a, T> {
+    /// Everything fresh, the holder holds, the sleeper sleeps, and the victim stands in front of its verb.
+    pub(super) fn begin(stage: &'a mut Stage<T>) -> Result<Self, String> {
+        stage.set()?;
+        let (script, thing) = (*stage.script(), stage.thing());
+        let victim = Victim::new(|| (script.prepare)(thing), || (script.verb)(thing))?;
+        stage.put_to_sleep()?;
+        Ok(Self { stage, victim, began: Instant::now() })
+    }
+
+    pub(super) fn has_taken(&self) -> Duration {
+        self.began.elapsed()
+    }
+
+    /// Kills the victim where it stands; all others must come to an end.
+    pub(super) fn kill(self, at: Death) -> Killed {
+        let Self { stage, mut victim, .. } = self;
+        victim.kill();
+        // Every second one is reaped before the others look at it.
+        let zombie = (stage.round % 2 == 1).then_some(victim);
+        let took = stage.play_to_the_end();
+        drop(zombie);
+        match (took, at) {
+            (Ok(took), _) => Ok((at, took)),
+            (Err(what), Death::At(address)) => Err(format!("killed in front of {}: {what}", text::name(address))),
+            (Err(what), _) => Err(format!("killed {at:?}: {what}")),
         }
     }
-    swept
+
+    /// Lets it run to the next breakpoint, or to the end of its verb; the holder relents when it is time.
+    pub(super) fn run(&self, relent: Relent) -> Result<Stop, String> {
+        self.victim.go_on()?;
+        let Relent::After(patience) = relent else {
+            self.stage.relent();
+            // If it missed what it waits for, it does not come to an end.
+            return self.victim.await_breakpoint(Duration::from_millis(50));
+        };
+        while !self.stage.has_relented() {
+            let left = patience.saturating_sub(self.began.elapsed()).max(Duration::from_micros(500));
+            let stop = self.victim.await_breakpoint(left)?;
+            if stop != Stop::Running {
+                return Ok(stop);
+            }
+            let waits = self.began.elapsed() >= patience && is_asleep(self.victim.pid());
+            if waits || self.began.elapsed() > BOUND {
+                self.stage.relent();
+            }
+        }
+        match self.victim.await_breakpoint(BOUND)? {
+            Stop::Running => Err(String::from("the victim itself hangs")),
+            stop => Ok(stop),
+        }
+    }
+
+    /// One instruction; the holder relents if the victim sleeps on it.
+    pub(super) fn step(&self) -> Result<Stop, String> {
+        let stop = self.victim.step(NAP)?;
+        if stop != Stop::Running {
+            return Ok(stop);
+        }
+        self.stage.relent();
+        match self.victim.after_step(Some(BOUND))? {
+            Stop::Running => Err(String::from("the victim itself hangs")),
+            stop => Ok(stop),
+        }
+    }
 }
 
-fn enter<T: Sync + Debug>(stage: &mut Stage<T>) -> Result<Victim, String> {
-    stage.set()?;
-    let (script, thing) = (*stage.script(), stage.thing());
-    let victim = Victim::new(|| (script.prepare)(thing), || (script.verb)(thing))?;
-    stage.put_to_sleep()?;
-    Ok(victim)
+/// Killed in front of the `k`-th instruction of its way: run to one that comes for the first time, and stepped from there.
+pub(super) fn at_step<T: Sync + Debug>(stage: &mut Stage<T>, way: &[usize], k: usize) -> Killed {
+    let round = Round::begin(stage)?;
+    let from = (0..=k).rev().find(|&i| !way[..i].contains(&way[i])).unwrap_or(0);
+    round.victim.plant(way[from])?;
+    let mut stop = round.run(SOON)?;
+    if stop != Stop::End {
+        round.victim.restore(way[from])?;
+    }
+    for _ in from..k {
+        if stop != Stop::End {
+            stop = round.step()?;
+        }
+    }
+    round.kill(match stop {
+        Stop::At(address) => Death::At(address),
+        _ => Death::Afterwards,
+    })
 }
 
-/// Steps through the verb once.
-fn discover<T: Sync + Debug>(stage: &mut Stage<T>) -> Result<Way, String> {
-    let mut victim = enter(stage)?;
-    let mut way = Vec::new();
-    let (mut naps, mut before) = (0, stage.bytes());
-    let mut at = 0;
-    while way.len() < ENDLESS {
-        if way.len() == PATIENT_STEPS {
-            stage.relent();
+/// Killed in front of this address, the first time it comes by.
+pub(super) fn at_address<T: Sync + Debug>(stage: &mut Stage<T>, address: usize) -> Killed {
+    let round = Round::begin(stage)?;
+    round.victim.plant(address)?;
+    match round.run(SOON)? {
+        Stop::At(address) => round.kill(Death::At(address)),
+        _ => round.kill(Death::Afterwards),
+    }
+}
+
+/// Killed in front of the first instruction that has not been passed, which then has been.
+pub(super) fn at_next<T: Sync + Debug>(stage: &mut Stage<T>, text: &mut Text, relent: Relent, all: bool) -> Killed {
+    let round = Round::begin(stage)?;
+    round.victim.lay(text, all)?;
+    match round.run(relent)? {
+        Stop::At(address) => {
+            text.pass(address);
+            round.kill(Death::At(address))
         }
-        let mut stop = victim.step(Some(NAP)).map_err(|what| format!("{what} {}", victim.last_words()))?;
-        while stop == Stop::Running {
-            // Not, on a busy machine, waiting for its turn.
-            naps += u32::from(is_asleep(victim.pid()));
-            if naps >= SLICES {
-                stage.relent();
-            }
-            stop = victim.after_step(Some(NAP * 4))?;
+        _ => round.kill(Death::Afterwards),
+    }
+}
+
+/// The same, but stepped until there: it is so slow then that it takes other ways.
+pub(super) fn at_next_stepped<T: Sync + Debug>(stage: &mut Stage<T>, text: &mut Text) -> Killed {
+    let round = Round::begin(stage)?;
+    for steps in 0..ENDLESS {
+        if steps == PATIENT_STEPS {
+            round.stage.relent();
         }
-        let now = stage.bytes();
-        let changed = now != before || at != 0 && is_syscall(at);
-        before = now;
-        way.push((at, changed));
-        match stop {
-            Stop::At(next) => at = next,
-            _ => {
-                victim.kill();
-                stage.play_to_the_end()?;
-                return Ok(Way { steps: way, slept: naps > 0, varies: false });
+        match round.step()? {
+            Stop::At(address) if text.has_passed(address) => {}
+            Stop::At(address) => {
+                text.pass(address);
+                return round.kill(Death::At(address));
             }
+            _ => return round.kill(Death::Afterwards),
         }
     }
     Err(format!("no end after {ENDLESS} instructions"))
 }
 
-/// One round. `None`: the victim did not come by there.
-fn kill_at<T: Sync + Debug>(stage: &mut Stage<T>, point: Point) -> Result<Option<Duration>, String> {
-    let mut victim = enter(stage)?;
-    let reached = match point {
-        Point::Step(steps) => {
-            let mut stop = Stop::Running;
-            for _ in 0..steps {
-                stop = victim.step(Some(PATIENCE))?;
-                if stop == Stop::Running {
-                    stage.relent();
-                    stop = victim.after_step(None)?;
-                }
-                if stop == Stop::End {
-                    break;
-                }
-            }
-            stop != Stop::End
+/// Killed in its sleep.
+pub(super) fn asleep<T: Sync + Debug>(stage: &mut Stage<T>) -> Killed {
+    let round = Round::begin(stage)?;
+    round.victim.go_on()?;
+    while round.began.elapsed() < BOUND {
+        if is_asleep(round.victim.pid()) {
+            return round.kill(Death::Asleep);
         }
-        Point::Address(address) => {
-            victim.go_on_to(address)?;
-            let mut stop = victim.await_stop(PATIENCE)?;
-            // Not before it waits: a notification that comes earlier is not meant for it.
-            let deadline = Instant::now() + BOUND;
-            while stop == Stop::Running && !is_asleep(victim.pid()) && Instant::now() < deadline {
-                stop = victim.await_stop(PATIENCE)?;
-            }
-            if stop == Stop::Running {
-                stage.relent();
-                stop = victim.await_stop(BOUND)?;
-            }
-            if stop == Stop::Running {
-                return Err(String::from("the victim itself hangs"));
-            }
-            stop != Stop::End
-        }
-        Point::SteppedTo(address) => {
-            let mut stop = Stop::Running;
-            for steps in 0..ENDLESS {
-                if steps == PATIENT_STEPS || stop == Stop::Running && steps > 0 {
-                    stage.relent();
-                }
-                stop = match stop {
-                    Stop::Running if steps > 0 => victim.after_step(Some(BOUND))?,
-                    _ => victim.step(Some(PATIENCE))?,
-                };
-                if stop == Stop::End || stop == Stop::At(address) {
-                    break;
-                }
-            }
-            stop == Stop::At(address)
-        }
-        Point::Asleep => {
-            victim.go_on_to_the_end()?;
-            let deadline = Instant::now() + PATIENCE;
-            while !is_asleep(victim.pid()) && Instant::now() < deadline {}
-            is_asleep(victim.pid())
-        }
-    };
-    victim.kill();
-    // Every second one is reaped before the others look at it.
-    if stage.round % 2 == 0 {
-        drop(victim);
     }
-    let took = stage.play_to_the_end()?;
-    Ok(reached.then_some(took))
-}
-
-impl Way {
-    /// Goes a short way once more: only if it is the same can its steps be counted. What only the other went is added.
-    fn or_another<T: Sync + Debug>(mut self, stage: &mut Stage<T>) -> Result<Self, String> {
-        if !self.is_long() {
-            let other = discover(stage)?;
-            if !other.steps.iter().map(|step| step.0).eq(self.steps.iter().map(|step| step.0)) {
-                self.steps.extend(other.steps.into_iter().skip(1));
-                (self.slept, self.varies) = (other.slept, true);
-            }
-        }
-        Ok(self)
-    }
-
-    fn is_long(&self) -> bool {
-        self.slept || self.varies || self.steps.len() > SHORT
-    }
-
-    fn all(&self) -> Vec<(Point, bool)> {
-        if !self.is_long() {
-            // Killed after k instructions; at the last one the verb has returned.
-            return self.steps.iter().enumerate().map(|(k, &(_, changed))| (Point::Step(k), changed)).collect();
-        }
-        let mut seen = HashSet::new();
-        let mut points: Vec<_> = self.slept.then_some((Point::Asleep, true)).into_iter().collect();
-        let mut pending = true;
-        for &(address, changed) in self.steps.iter().skip(1) {
-            pending |= changed;
-            if seen.insert(address) {
-                points.push((Point::Address(address), pending));
-                pending = false;
-            }
-        }
-        points
-    }
-
-    fn points(&self, sweep: Sweep) -> Vec<Point> {
-        let all = self.all();
-        let Sweep::Sample(some) = sweep else { return all.into_iter().map(|(point, _)| point).collect() };
-        let every = (all.len() / some).max(1);
-        let matters = |i: usize| all[i].1 || all.get(i + 1).is_some_and(|next| next.1);
-        (0..all.len()).filter(|&i| matters(i) || i % every == 0).map(|i| all[i].0).collect()
-    }
+    round.kill(Death::Afterwards)
 }

@@ -4,10 +4,11 @@
 use super::cases::Script;
 use crate::process::{self, Child};
 use crate::region::Region;
-use std::cell::UnsafeCell;
+use std::cell::{Cell, UnsafeCell};
+use std::fmt::Debug;
 use std::fs;
-use std::sync::atomic::AtomicU64;
-use std::sync::atomic::Ordering::SeqCst;
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -22,41 +23,47 @@ pub(super) enum Role {
     Late,
 }
 
-/// In shared memory. All numbers are of rounds.
-#[repr(C, align(4096))]
-struct Shared<T> {
-    thing: UnsafeCell<T>,
-    go: [AtomicU64; 3],
-    /// It has begun; the holder: it holds.
-    begun: [AtomicU64; 3],
-    done: [AtomicU64; 3],
-    relent: AtomicU64,
+/// What the stage says to a survivor, and hears from it. Bytes in a socket, so that nobody looks again and again, which
+/// on few CPUs would be at the cost of those who are watched.
+mod word {
+    pub(super) const GO: u8 = b'g';
+    pub(super) const RELENT: u8 = b'r';
+    /// It has begun; of the holder: it holds.
+    pub(super) const BEGUN: u8 = b'b';
+    pub(super) const DONE: u8 = b'd';
 }
+
+/// In shared memory, on a page of its own.
+#[repr(C, align(4096))]
+struct Shared<T>(UnsafeCell<T>);
 
 // SAFETY: the thing is Sync, and is written only when all survivors are idle and there is no victim.
 unsafe impl<T: Sync> Sync for Shared<T> {}
 
+struct Survivor {
+    child: Child,
+    line: UnixStream,
+}
+
 pub(super) struct Stage<T> {
     shared: Region<Shared<T>>,
     script: Script<T>,
-    crew: Vec<Child>,
+    crew: Vec<Survivor>,
+    relented: Cell<bool>,
     pub(super) round: u64,
 }
 
-impl<T: Sync + std::fmt::Debug> Stage<T> {
+impl<T: Sync + Debug> Stage<T> {
     pub(super) fn new(script: Script<T>) -> Self {
-        let zeros = || [const { AtomicU64::new(0) }; 3];
-        let thing = UnsafeCell::new((script.fresh)());
-        let shared = Shared { thing, go: zeros(), begun: zeros(), done: zeros(), relent: AtomicU64::new(0) };
-        let shared = Region::new(shared).expect("shared memory");
-        let mut stage = Self { shared, script, crew: Vec::new(), round: 0 };
+        let shared = Region::new(Shared(UnsafeCell::new((script.fresh)()))).expect("shared memory");
+        let mut stage = Self { shared, script, crew: Vec::new(), relented: Cell::new(false), round: 0 };
         stage.crew = [Role::Holder, Role::Sleeper, Role::Late].map(|role| stage.hire(role)).into();
         stage
     }
 
     pub(super) fn thing(&self) -> &T {
         // SAFETY: the thing is written by `set` only, between two rounds.
-        unsafe { &*self.shared.thing.get() }
+        unsafe { &*self.shared.0.get() }
     }
 
     pub(super) fn script(&self) -> &Script<T> {
@@ -65,48 +72,48 @@ impl<T: Sync + std::fmt::Debug> Stage<T> {
 
     /// The bytes of the thing, as they are at this moment.
     pub(super) fn bytes(&self) -> Vec<u8> {
-        let at = self.shared.thing.get().cast::<u8>();
+        let at = self.shared.0.get().cast::<u8>();
         // SAFETY: the thing's own bytes, all initialised (FromBytes types). Volatile, since others may write them.
         (0..size_of::<T>()).map(|i| unsafe { at.add(i).read_volatile() }).collect()
     }
 
-    fn hire(&self, role: Role) -> Child {
-        process::fork(|| {
-            let (shared, script, role) = (&*self.shared, &self.script, role as usize);
-            let mut last = shared.done[role].load(SeqCst);
+    fn hire(&self, role: Role) -> Survivor {
+        let (line, theirs) = UnixStream::pair().expect("a line to a survivor");
+        line.set_read_timeout(Some(BOUND)).expect("a timeout");
+        let child = process::fork(|| {
+            let say = |word| (&theirs).write_all(&[word]).expect("somebody listens");
+            let hear = |word| {
+                let mut heard = [0];
+                (&theirs).read_exact(&mut heard).expect("somebody speaks");
+                assert_eq!(heard, [word]);
+            };
             loop {
-                let round = shared.go[role].load(SeqCst);
-                if round == last {
-                    thread::sleep(Duration::from_micros(30));
-                    continue;
-                }
-                let relented = || {
-                    shared.begun[role].store(round, SeqCst);
-                    while shared.relent.load(SeqCst) != round {
-                        thread::sleep(Duration::from_micros(30));
-                    }
-                };
+                hear(word::GO);
                 match role {
-                    0 => (script.hold)(self.thing(), &relented),
-                    1 => {
-                        shared.begun[role].store(round, SeqCst);
-                        script.sleeper.unwrap_or(script.late)(self.thing());
+                    Role::Holder => (self.script.hold)(self.thing(), &|| {
+                        say(word::BEGUN);
+                        hear(word::RELENT);
+                    }),
+                    Role::Sleeper => {
+                        say(word::BEGUN);
+                        self.script.sleeper.unwrap_or(self.script.late)(self.thing());
                     }
-                    _ => (script.late)(self.thing()),
+                    Role::Late => (self.script.late)(self.thing()),
                 }
-                last = round;
-                shared.done[role].store(round, SeqCst);
+                say(word::DONE);
             }
-        })
+        });
+        Survivor { child, line }
     }
 
     /// A new round, up to where the victim comes: everything fresh, the holder holds.
     pub(super) fn set(&mut self) -> Result<(), String> {
         self.round += 1;
+        self.relented.set(false);
         // SAFETY: all survivors are idle, and the last victim is dead.
-        unsafe { self.shared.thing.get().write((self.script.fresh)()) };
-        self.go(Role::Holder);
-        self.until(Role::Holder, |shared, round| shared.begun[0].load(SeqCst) == round)
+        unsafe { self.shared.0.get().write((self.script.fresh)()) };
+        self.tell(Role::Holder, word::GO);
+        self.hear(Role::Holder, word::BEGUN)
     }
 
     /// Has the sleeper fall asleep, if the script has one.
@@ -114,49 +121,70 @@ impl<T: Sync + std::fmt::Debug> Stage<T> {
         if self.script.sleeper.is_none() {
             return Ok(());
         }
-        self.go(Role::Sleeper);
-        let pid = self.crew[Role::Sleeper as usize].pid();
-        self.until(Role::Sleeper, |shared, round| shared.begun[1].load(SeqCst) == round && is_asleep(pid))
+        self.tell(Role::Sleeper, word::GO);
+        self.hear(Role::Sleeper, word::BEGUN)?;
+        let pid = self.crew[Role::Sleeper as usize].child.pid();
+        let deadline = Instant::now() + BOUND;
+        while !is_asleep(pid) {
+            if Instant::now() > deadline {
+                return Err(self.obituary(Role::Sleeper, "does not fall asleep"));
+            }
+            thread::sleep(Duration::from_micros(20));
+        }
+        Ok(())
     }
 
     /// The holder lets go, whatever that means.
     pub(super) fn relent(&self) {
-        self.shared.relent.store(self.round, SeqCst);
+        if !self.relented.replace(true) {
+            self.tell(Role::Holder, word::RELENT);
+        }
+    }
+
+    pub(super) fn has_relented(&self) -> bool {
+        self.relented.get()
     }
 
     /// After the kill: all must come to an end. How long that took.
     pub(super) fn play_to_the_end(&mut self) -> Result<Duration, String> {
         let start = Instant::now();
         self.relent();
-        self.until(Role::Holder, |shared, round| shared.done[0].load(SeqCst) == round)?;
-        self.go(Role::Late);
-        if self.script.sleeper.is_none() {
-            self.go(Role::Sleeper); // One more late one.
+        self.hear(Role::Holder, word::DONE)?;
+        self.tell(Role::Late, word::GO);
+        let one_more_late_one = self.script.sleeper.is_none();
+        if one_more_late_one {
+            self.tell(Role::Sleeper, word::GO);
         }
-        self.until(Role::Late, |shared, round| shared.done[2].load(SeqCst) == round)?;
-        self.until(Role::Sleeper, |shared, round| shared.done[1].load(SeqCst) == round)?;
+        self.hear(Role::Late, word::DONE)?;
+        if one_more_late_one {
+            self.hear(Role::Sleeper, word::BEGUN)?;
+        }
+        self.hear(Role::Sleeper, word::DONE)?;
         let took = start.elapsed();
         (self.script.check)(self.thing())?;
         Ok(took)
     }
 
-    fn go(&self, role: Role) {
-        self.shared.go[role as usize].store(self.round, SeqCst);
+    fn tell(&self, role: Role, word: u8) {
+        // Who is dead does not listen, and will be missed by `hear`.
+        let _ = (&self.crew[role as usize].line).write_all(&[word]);
     }
 
-    fn until(&mut self, role: Role, ready: impl Fn(&Shared<T>, u64) -> bool) -> Result<(), String> {
-        let deadline = Instant::now() + BOUND;
-        while !ready(&self.shared, self.round) {
-            let child = &mut self.crew[role as usize];
-            let ended = child.wait_exit(Duration::ZERO).is_some();
-            if ended || Instant::now() > deadline {
-                let what =
-                    if ended { child.join(Duration::ZERO).err().unwrap_or_default() } else { String::from("HANGS") };
-                return Err(format!("{role:?}: {what}; {:?}", self.thing()));
-            }
-            thread::sleep(Duration::from_micros(20));
+    fn hear(&mut self, role: Role, word: u8) -> Result<(), String> {
+        let mut heard = [0];
+        match (&self.crew[role as usize].line).read_exact(&mut heard) {
+            Ok(()) if heard == [word] => Ok(()),
+            Ok(()) => Err(self.obituary(role, "lost its place")),
+            Err(_) => Err(self.obituary(role, "HANGS")),
         }
-        Ok(())
+    }
+
+    /// What became of a survivor.
+    fn obituary(&mut self, role: Role, otherwise: &str) -> String {
+        let child = &mut self.crew[role as usize].child;
+        let ended = child.wait_exit(Duration::from_millis(10)).is_some();
+        let what = if ended { child.join(Duration::ZERO).err() } else { None };
+        format!("{role:?}: {}; {:?}", what.as_deref().unwrap_or(otherwise), self.thing())
     }
 }
 

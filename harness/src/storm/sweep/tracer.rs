@@ -1,27 +1,44 @@
 //! A child under `ptrace`: stepped, or let run to a breakpoint. x86-64.
+#![cfg(target_arch = "x86_64")]
 #![allow(unsafe_code)]
 
+use super::text::{self, Text};
 use crate::process::{self, Child};
-use std::hint::black_box;
+use std::arch::asm;
+use std::cell::Cell;
+use std::fs::File;
+use std::fs::OpenOptions;
 use std::io;
 use std::mem;
+use std::os::unix::fs::FileExt;
 use std::ptr;
+use std::thread;
 use std::time::{Duration, Instant};
 
-/// The victim calls this in front of its verb. Nothing else does, and no other function has its address.
+/// The victim calls this in front of its verb.
 #[inline(never)]
 extern "C" fn begin_verb() {
-    black_box(1);
+    // SAFETY: stops the process, whose tracer lets it go on.
+    unsafe { asm!("int3", "nop") };
 }
 
-/// And this after it.
+/// And this after it. Nothing else does, and no other function has its address.
 #[inline(never)]
 extern "C" fn end_verb() {
-    black_box(2);
+    // SAFETY: as above.
+    unsafe { asm!("int3") };
 }
+
+/// Neither function is longer.
+const SHORTEST: usize = 16;
 
 pub(super) struct Victim {
     child: Child,
+    memory: File,
+    /// Where it stood last.
+    at: Cell<usize>,
+    /// The signal that it gets when it goes on.
+    signal: Cell<i32>,
 }
 
 /// Where a victim stands.
@@ -42,19 +59,21 @@ impl Victim {
             // SAFETY: asks to be traced by the parent, which will; no memory is involved.
             unsafe { libc::ptrace(libc::PTRACE_TRACEME, 0, 0, 0) };
             prepare();
-            // SAFETY: as above.
-            unsafe { libc::raise(libc::SIGSTOP) };
             begin_verb();
             verb();
             end_verb();
         });
-        let victim = Self { child };
-        victim.stopped(Some(Duration::from_secs(10)))?;
-        victim.go_on_to(begin_verb as extern "C" fn() as usize)?;
-        match victim.await_stop(Duration::from_secs(10))? {
-            Stop::At(_) => Ok(victim),
-            other => Err(format!("the victim did not come to its verb: {other:?}")),
+        let memory = OpenOptions::new().write(true).open(format!("/proc/{}/mem", child.pid()));
+        let memory = memory.map_err(|error| format!("the victim's memory: {error}"))?;
+        let victim = Self { child, memory, at: Cell::new(0), signal: Cell::new(0) };
+        while victim.stopped(Some(Duration::from_secs(10)))? {
+            if victim.signal.get() == 0 {
+                victim.look()?;
+                return Ok(victim);
+            }
+            victim.go_on()?;
         }
+        Err(String::from("the victim did not come to its verb"))
     }
 
     pub(super) fn pid(&self) -> u32 {
@@ -74,73 +93,79 @@ impl Victim {
         }
     }
 
-    /// One instruction. A sleep in the kernel is part of one: [`Stop::Running`] after `limit` of it.
-    pub(super) fn step(&self, limit: Option<Duration>) -> Result<Stop, String> {
-        self.request(libc::PTRACE_SINGLESTEP, 0, 0)?;
-        self.after_step(limit)
+    fn resume(&self, how: libc::c_uint) -> Result<(), String> {
+        self.request(how, 0, self.signal.take() as usize).map(drop)
+    }
+
+    /// One instruction. One that calls the kernel may sleep there: [`Stop::Running`] after `limit` of it.
+    pub(super) fn step(&self, limit: Duration) -> Result<Stop, String> {
+        let may_sleep = text::is_syscall(self.at.get());
+        self.resume(libc::PTRACE_SINGLESTEP)?;
+        self.after_step(may_sleep.then_some(limit))
     }
 
     /// Goes on waiting for a step that took long.
     pub(super) fn after_step(&self, limit: Option<Duration>) -> Result<Stop, String> {
-        if !self.stopped(limit)? { Ok(Stop::Running) } else { self.at() }
-    }
-
-    fn at(&self) -> Result<Stop, String> {
-        let at = self.request(libc::PTRACE_PEEKUSER, mem::offset_of!(libc::user_regs_struct, rip), 0)? as usize;
-        Ok(if at == end_verb as extern "C" fn() as usize { Stop::End } else { Stop::At(at) })
-    }
-
-    /// Lets it run until it comes to `address`, or to the end of its verb.
-    pub(super) fn go_on_to(&self, address: usize) -> Result<(), String> {
-        self.plant(end_verb as extern "C" fn() as usize)?;
-        self.plant(address)?;
-        self.request(libc::PTRACE_CONT, 0, 0).map(drop)
-    }
-
-    /// Lets it run until it comes to the end of its verb.
-    pub(super) fn go_on_to_the_end(&self) -> Result<(), String> {
-        self.go_on_to(end_verb as extern "C" fn() as usize)
-    }
-
-    /// An `int3` in the child's own copy of the page.
-    fn plant(&self, address: usize) -> Result<(), String> {
-        let word = self.request(libc::PTRACE_PEEKTEXT, address, 0)? as usize;
-        self.request(libc::PTRACE_POKETEXT, address, word & !0xff | 0xcc).map(drop)
-    }
-
-    /// Whether it came to a breakpoint within `limit`. It stands behind the `int3`, in front of all that was there.
-    pub(super) fn await_stop(&self, limit: Duration) -> Result<Stop, String> {
-        if !self.stopped(Some(limit))? {
-            return Ok(Stop::Running);
-        }
-        match self.at()? {
-            Stop::At(behind) if behind == end_verb as extern "C" fn() as usize + 1 => Ok(Stop::End),
-            Stop::At(behind) => {
-                // Back in front of it, and what was there put back: so that stepping can go on from the beginning.
-                let at = behind - 1;
-                self.request(libc::PTRACE_POKEUSER, mem::offset_of!(libc::user_regs_struct, rip), at)?;
-                let word = self.request(libc::PTRACE_PEEKTEXT, at, 0)? as usize;
-                // SAFETY: the child is a fork, so the same code is at the same place here.
-                let byte = unsafe { ptr::with_exposed_provenance::<u8>(at).read_volatile() };
-                self.request(libc::PTRACE_POKETEXT, at, word & !0xff | usize::from(byte))?;
-                if at == begin_verb as extern "C" fn() as usize {
-                    self.unplant_end()?;
-                }
-                Ok(Stop::At(at))
+        while self.stopped(limit)? {
+            if self.signal.get() == 0 {
+                return self.look();
             }
-            other => Ok(other),
+            self.resume(libc::PTRACE_SINGLESTEP)?;
         }
+        Ok(Stop::Running)
     }
 
-    fn unplant_end(&self) -> Result<(), String> {
-        let at = end_verb as extern "C" fn() as usize;
-        let word = self.request(libc::PTRACE_PEEKTEXT, at, 0)? as usize;
-        // SAFETY: as above.
-        let byte = unsafe { ptr::with_exposed_provenance::<u8>(at).read_volatile() };
-        self.request(libc::PTRACE_POKETEXT, at, word & !0xff | usize::from(byte)).map(drop)
+    /// Where it stands; at the end of its verb, be it in front of a breakpoint or behind.
+    fn look(&self) -> Result<Stop, String> {
+        let at = self.request(libc::PTRACE_PEEKUSER, mem::offset_of!(libc::user_regs_struct, rip), 0)? as usize;
+        self.at.set(at);
+        let end = end_verb as extern "C" fn() as usize;
+        Ok(if (end..end + SHORTEST).contains(&at) { Stop::End } else { Stop::At(at) })
     }
 
-    /// Waits until it stands still; an error if it has ended instead.
+    /// Lets it run, until it comes to a breakpoint or to the end of its verb.
+    pub(super) fn go_on(&self) -> Result<(), String> {
+        self.resume(libc::PTRACE_CONT)
+    }
+
+    /// A breakpoint at `address`.
+    pub(super) fn plant(&self, address: usize) -> Result<(), String> {
+        self.write(&[0xcc], address)
+    }
+
+    /// Breakpoints wherever `text` has them.
+    pub(super) fn lay(&self, text: &Text, everywhere: bool) -> Result<(), String> {
+        text.lay(&self.memory, everywhere).map_err(|error| format!("breakpoints: {error}"))
+    }
+
+    /// Where it came to a breakpoint, if it did within `limit`: behind the `int3`, so back in front of what was there.
+    pub(super) fn await_breakpoint(&self, limit: Duration) -> Result<Stop, String> {
+        while self.stopped(Some(limit))? {
+            if self.signal.get() != 0 {
+                self.go_on()?;
+                continue;
+            }
+            let stop = self.look()?;
+            let Stop::At(behind) = stop else { return Ok(stop) };
+            let at = behind - 1;
+            self.request(libc::PTRACE_POKEUSER, mem::offset_of!(libc::user_regs_struct, rip), at)?;
+            self.at.set(at);
+            return Ok(Stop::At(at));
+        }
+        Ok(Stop::Running)
+    }
+
+    /// Puts back the instruction at `address`.
+    pub(super) fn restore(&self, address: usize) -> Result<(), String> {
+        self.write(&text::instruction(address), address)
+    }
+
+    fn write(&self, bytes: &[u8], address: usize) -> Result<(), String> {
+        let written = self.memory.write_all_at(bytes, address as u64);
+        written.map_err(|error| format!("writing to the victim's code: {error}"))
+    }
+
+    /// Waits until it stands still; an error if it has ended instead, or is about to.
     fn stopped(&self, limit: Option<Duration>) -> Result<bool, String> {
         let deadline = limit.map(|limit| Instant::now() + limit);
         let mut looks = 0_u32;
@@ -153,10 +178,19 @@ impl Victim {
                 (libc::waitid(libc::P_PID, self.child.pid(), &mut info, flags), info)
             };
             // SAFETY: waitid fills these fields, or leaves them zero.
-            let pid = unsafe { info.si_pid() };
+            let (pid, status) = unsafe { (info.si_pid(), info.si_status()) };
             if result == 0 && pid != 0 {
-                return match info.si_code {
-                    libc::CLD_TRAPPED | libc::CLD_STOPPED => Ok(true),
+                return match (info.si_code, status) {
+                    (libc::CLD_TRAPPED, libc::SIGTRAP) => Ok(true),
+                    (libc::CLD_TRAPPED, libc::SIGALRM) => {
+                        self.signal.set(status);
+                        Ok(true)
+                    }
+                    (libc::CLD_TRAPPED, signal) => {
+                        self.look()?;
+                        let at = text::name(self.at.get());
+                        Err(format!("the victim got signal {signal} at {at}"))
+                    }
                     _ => Err(String::from("the victim ended before its time")),
                 };
             }
@@ -164,8 +198,8 @@ impl Victim {
                 return Ok(false);
             }
             looks += 1;
-            if looks > 200 {
-                std::thread::sleep(Duration::from_micros(20));
+            if looks > 10 {
+                thread::sleep(Duration::from_micros(if looks > 30 { 300 } else { 30 }));
             }
         }
     }
@@ -174,15 +208,4 @@ impl Victim {
     pub(super) fn kill(&mut self) {
         self.child.kill();
     }
-
-    /// What it had to say, if it ended by itself.
-    pub(super) fn last_words(&mut self) -> String {
-        self.child.join(Duration::ZERO).err().unwrap_or_default()
-    }
-}
-
-/// Whether the instruction at `address` calls the kernel.
-pub(super) fn is_syscall(address: usize) -> bool {
-    // SAFETY: a forked child has just executed what is there, and the same code is at the same place here.
-    unsafe { ptr::with_exposed_provenance::<[u8; 2]>(address).read_unaligned() == [0x0f, 0x05] }
 }

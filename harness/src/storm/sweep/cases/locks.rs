@@ -1,9 +1,10 @@
 //! `Lock` and `RLock`.
 
+use super::alarm;
 use super::{Case, Script, acquire, case, die_after, fine, idle, ignore, nothing};
 use crate::storm::stations::Named;
 use shmsync::{Lock, RLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 macro_rules! lock_cases {
     ($cases:ident, $lock:ident, $W:ident) => {{
@@ -56,6 +57,22 @@ macro_rules! lock_cases {
             "acquire_for, held, times out",
             Script { hold: held, sleeper: Some(visit), prepare: warm, verb: timed, ..base },
         );
+        let until: fn(&$lock<$W>) = |lock| ignore(lock.acquire_until(Instant::now() + Duration::from_millis(2)));
+        add("acquire_until, held, times out", Script { hold: held, prepare: warm, verb: until, ..base });
+        let hearing: fn(&$lock<$W>) = |_| {
+            drop($lock::<$W>::new_in().lock());
+            alarm::ring();
+        };
+        let interrupted: fn(&$lock<$W>) = |lock| ignore(lock.acquire_interruptible(None));
+        add(
+            "acquire_interruptible, held, interrupted; another waits",
+            Script { hold: held, sleeper: Some(visit), prepare: hearing, verb: interrupted, ..base },
+        );
+        let try_take: fn(&$lock<$W>) = |lock| ignore(lock.try_acquire());
+        add("try_acquire, free", Script { prepare: warm, verb: try_take, ..base });
+        add("try_acquire, dead holder", Script { hold: held_by_the_dead, prepare: warm, verb: try_take, ..base });
+        let guarded: fn(&$lock<$W>) = |lock| drop(lock.lock_for(Duration::from_secs(1)));
+        add("lock_for, drop of the guard", Script { prepare: warm, verb: guarded, ..base });
         add("acquire, dead holder", Script { hold: held_by_the_dead, prepare: warm, verb: take, ..base });
         let recover: fn(&$lock<$W>) = |lock| ignore(lock.recover());
         add("recover, another waits", Script { hold: held_by_the_dead, prepare: warm, verb: recover, ..base });
@@ -66,7 +83,17 @@ macro_rules! lock_cases {
 }
 
 pub(super) fn lock<W: Named>(cases: &mut Vec<Case>) {
-    let _ = lock_cases!(cases, Lock, W);
+    let base = lock_cases!(cases, Lock, W);
+    // Who is to release what the victim disowned, if it came to that.
+    let release_for_it: fn(&Lock<W>, &dyn Fn()) = |lock, relented| {
+        relented();
+        if lock.is_locked() && lock.holder().is_none() {
+            ignore(lock.release()); // Anybody may, but where only the holder may, and `disown` does nothing.
+        }
+    };
+    let prepare: fn(&Lock<W>) = |lock| ignore(lock.acquire());
+    let disown = Script { hold: release_for_it, prepare, verb: Lock::disown, ..base };
+    cases.push(case("Lock::disown", W::NAME, disown));
 }
 
 pub(super) fn rlock<W: Named>(cases: &mut Vec<Case>) {

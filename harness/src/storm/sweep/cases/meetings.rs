@@ -1,8 +1,9 @@
 //! `Condition`, `Event`, `Barrier`: who waits, and who lets them go.
 
-use super::{Case, LONG, Script, acquire, case, idle, ignore, nothing};
+use super::alarm;
+use super::{Case, LONG, Script, acquire, case, die_after, idle, ignore, nothing};
 use crate::storm::stations::Named;
-use shmsync::{AcquireError, Barrier, Condition, Event, Lock};
+use shmsync::{AcquireError, Barrier, Condition, Event, Lock, Mutex, RLock};
 use std::mem::forget;
 use std::time::Duration;
 
@@ -67,6 +68,7 @@ pub(super) fn condition<W: Named>(cases: &mut Vec<Case>) {
     let mut add = |what: &str, script| cases.push(case(&format!("Condition::{what}"), W::NAME, script));
     add("notify_one, one waits", Script { verb: |monitor: &Monitor<W>| monitor.changed.notify_one(), ..base });
     add("notify_all, one waits", Script { verb: |monitor: &Monitor<W>| monitor.changed.notify_all(), ..base });
+    add("notify of two, one waits", Script { verb: |monitor: &Monitor<W>| monitor.changed.notify(2), ..base });
     let held: fn(&Monitor<W>) = |monitor| {
         monitor.enter();
         monitor.changed.notify_all();
@@ -79,6 +81,82 @@ pub(super) fn condition<W: Named>(cases: &mut Vec<Case>) {
         ignore(monitor.changed.wait_timeout(&mut guard, Duration::from_millis(2)));
     };
     add("lock, wait_timeout, unlock; times out, another waits", Script { verb: timed, ..base });
+    let hearing: fn(&Monitor<W>) = |_| {
+        drop(Lock::<W>::new_in().lock());
+        alarm::ring();
+    };
+    let interrupted: fn(&Monitor<W>) = |monitor| {
+        let mut guard = monitor.lock.lock().expect("lock");
+        ignore(monitor.changed.wait_interruptible(&mut guard, None));
+    };
+    let hearing = Script { prepare: hearing, verb: interrupted, ..base };
+    add("lock, wait_interruptible, unlock; interrupted, another waits", hearing);
+    others::<W>(cases);
+}
+
+/// A condition beside an [`RLock`] and a [`Mutex`].
+#[derive(Debug)]
+pub(super) struct Others<W: Named> {
+    rlock: RLock<W>,
+    mutex: Mutex<u64, W>,
+    changed: Condition<W>,
+}
+
+fn others<W: Named>(cases: &mut Vec<Case>) {
+    fn enter<W: Named>(all: &Others<W>) {
+        acquire(|limit| all.rlock.acquire_for(limit), || all.rlock.recover());
+    }
+    /// Counts, repairing first if somebody died; whoever waits for a change of the count is notified.
+    fn count<W: Named>(all: &Others<W>) {
+        let mut guard = all.mutex.lock().unwrap_or_else(|poison| poison.into_inner());
+        all.mutex.clear_poison();
+        *guard += 1;
+        drop(guard);
+        all.changed.notify_all();
+    }
+    fn notify_at_the_end<W: Named>(all: &Others<W>, relented: &dyn Fn()) {
+        relented();
+        for _ in 0..3 {
+            count(all);
+        }
+    }
+    fn late<W: Named>(all: &Others<W>) {
+        enter(all);
+        all.changed.notify_one();
+        all.rlock.release().expect("release by the holder");
+        count(all);
+    }
+    let base = Script::<Others<W>> {
+        fresh: || Others { rlock: RLock::new_in(), mutex: Mutex::new_in(0), changed: Condition::new_in() },
+        hold: notify_at_the_end,
+        sleeper: None,
+        prepare: |_| drop(Lock::<W>::new_in().lock()),
+        verb: |all| {
+            let _outer = all.rlock.lock().expect("lock");
+            let mut inner = all.rlock.lock().expect("lock again");
+            ignore(all.changed.wait(&mut inner));
+        },
+        late,
+        check: |all| match all.rlock.depth() {
+            0 => Ok(()),
+            depth => Err(format!("{depth} deep in the end")),
+        },
+    };
+    cases.push(case("Condition::wait with an RLock two deep", W::NAME, base));
+    let counted: fn(&Others<W>) = |all| {
+        let mut guard = all.mutex.lock().unwrap_or_else(|poison| poison.into_inner());
+        ignore(all.changed.wait_while(&mut guard, |count| *count == 0));
+    };
+    let sleeper: Option<fn(&Others<W>)> = Some(|all: &Others<W>| {
+        let mut guard = all.mutex.lock().unwrap_or_else(|poison| poison.into_inner());
+        let _ = all.changed.wait_timeout_while(&mut guard, LONG, |count| *count == 0);
+        assert!(*guard > 0, "nothing was counted, and the wait is over");
+    });
+    cases.push(case(
+        "Condition::wait_while with a Mutex, another waits",
+        W::NAME,
+        Script { verb: counted, sleeper, ..base },
+    ));
 }
 
 pub(super) fn event<W: Named>(cases: &mut Vec<Case>) {
@@ -106,6 +184,12 @@ pub(super) fn event<W: Named>(cases: &mut Vec<Case>) {
     add("wait, set", Script { sleeper: None, prepare: Event::set, verb: Event::wait, ..base });
     let timed: fn(&Event<W>) = |event| ignore(event.wait_timeout(Duration::from_millis(2)));
     add("wait_timeout, times out, another waits", Script { verb: timed, ..base });
+    let hearing: fn(&Event<W>) = |_| {
+        ignore(Event::<W>::new_in().wait_timeout(Duration::from_nanos(1)));
+        alarm::ring();
+    };
+    let interrupted: fn(&Event<W>) = |event| ignore(event.wait_interruptible(None));
+    add("wait_interruptible, interrupted, another waits", Script { prepare: hearing, verb: interrupted, ..base });
 }
 
 pub(super) fn barrier<W: Named>(cases: &mut Vec<Case>) {
@@ -134,6 +218,8 @@ pub(super) fn barrier<W: Named>(cases: &mut Vec<Case>) {
     add("wait, the first to come", Script { sleeper: None, ..base });
     let timed: fn(&Barrier<W>) = |barrier| ignore(barrier.wait_timeout(Duration::from_millis(2)));
     add("wait_timeout, times out, another waits", Script { fresh: || Barrier::new_in(3), verb: timed, ..base });
+    let acting: fn(&Barrier<W>) = |barrier| ignore(barrier.wait_with(|| std::hint::black_box(())));
+    add("wait_with, the last to come, acts", Script { verb: acting, ..base });
     add("abort, another waits", Script { verb: Barrier::abort, ..base });
     add("reset, another waits", Script { verb: Barrier::reset, ..base });
 
@@ -160,4 +246,16 @@ pub(super) fn barrier<W: Named>(cases: &mut Vec<Case>) {
     let timed: fn(&Barrier<W, 3>) = |barrier| ignore(barrier.wait_timeout(Duration::from_millis(5)));
     let three = Script { fresh: || Barrier::with_members(3), verb: timed, ..members };
     add("wait_timeout, neither first nor last, another waits", three);
+    let join: fn(&Barrier<W, 3>) = |barrier| forget(barrier.join());
+    // Nobody waits: who joins and dies breaks it for the late ones, if they look before they are two.
+    let warm: fn(&Barrier<W, 3>) = |_| forget(Barrier::<W, 3>::with_members(1).join());
+    let joining = Script { sleeper: None, prepare: warm, verb: join, ..members };
+    add("join", joining);
+    let leave: fn(&Barrier<W, 3>) = |barrier| drop(barrier.join());
+    add("join, leave", Script { verb: leave, ..joining });
+    let dead: fn(&Barrier<W, 3>, &dyn Fn()) = |barrier, relented| {
+        die_after(|| forget([barrier.join(), barrier.join(), barrier.join()]));
+        relented();
+    };
+    add("join, leave; all places held by the dead", Script { hold: dead, verb: leave, ..joining });
 }

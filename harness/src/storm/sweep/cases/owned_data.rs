@@ -1,10 +1,10 @@
 //! `Mutex`, `RwLock`, `OnceCell`: data, and what is known of it.
 
-use super::{Case, LONG, Script, case, die_after, fine, idle, ignore, nothing};
+use super::{Case, LONG, Script, case, confirm, die_after, fine, idle, ignore, nothing};
 use crate::process;
 use crate::region::Region;
 use crate::storm::stations::Named;
-use shmsync::{Mutex, OnceCell, RwLock, TryLockError};
+use shmsync::{Mutex, Once, OnceCell, PoisonCause, RwLock, TryLockError};
 use std::mem::forget;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::SeqCst;
@@ -18,6 +18,7 @@ fn visit_mutex<W: Named>(mutex: &Pair<W>) {
     let mut guard = match mutex.try_lock_for(LONG) {
         Ok(guard) => guard,
         Err(TryLockError::Poisoned(poison)) => {
+            confirm_cause(poison.cause());
             let mut guard = poison.into_inner();
             guard[1] = guard[0];
             mutex.clear_poison();
@@ -27,6 +28,14 @@ fn visit_mutex<W: Named>(mutex: &Pair<W>) {
     };
     assert_eq!(guard[0], guard[1], "torn, and no poison");
     change(&mut guard);
+}
+
+/// That the cause is a death, and that it was one.
+fn confirm_cause(cause: PoisonCause) {
+    match cause {
+        PoisonCause::Died(owner) => confirm(owner),
+        other => panic!("nobody panicked: {other:?}"),
+    }
 }
 
 #[inline(never)]
@@ -62,6 +71,26 @@ pub(super) fn mutex<W: Named>(cases: &mut Vec<Case>) {
     add("lock, change, unlock; dead holder", Script { hold: held_by_the_dead, ..base });
     let by_the_dead = Script { hold: held_by_the_dead, ..base };
     add("lock, repair, clear_poison, unlock; dead holder", Script { verb: visit_mutex, ..by_the_dead });
+    let timed: fn(&Pair<W>) = |mutex| ignore(mutex.try_lock_for(Duration::from_millis(2)));
+    add(
+        "try_lock_for, held, times out, another waits",
+        Script { hold: held, sleeper: Some(visit_mutex), verb: timed, ..base },
+    );
+    let tried: fn(&Pair<W>) = |mutex| ignore(mutex.try_lock());
+    add("try_lock, unlock", Script { verb: tried, ..base });
+    add("try_lock, held", Script { hold: held, verb: tried, ..base });
+    // It is no holder's business: who finds the poison may clear it without the lock.
+    add(
+        "clear_poison, dead holder",
+        Script {
+            verb: Mutex::clear_poison,
+            check: |mutex| {
+                // Whether it came to that or not, it is clear in the end, for the late ones repair what they are told of.
+                if mutex.is_poisoned() { Err(String::from("poisoned in the end")) } else { Ok(()) }
+            },
+            ..by_the_dead
+        },
+    );
     add("lock, change, unlock; first of the process", Script { prepare: nothing, ..base });
 }
 
@@ -71,6 +100,7 @@ fn write<W: Named>(lock: &Rw<W>) {
     let mut guard = match lock.try_write_for(LONG) {
         Ok(guard) => guard,
         Err(TryLockError::Poisoned(poison)) => {
+            confirm_cause(poison.cause());
             let mut guard = poison.into_inner();
             guard[1] = guard[0];
             lock.clear_poison();
@@ -85,7 +115,7 @@ fn write<W: Named>(lock: &Rw<W>) {
 fn read<W: Named>(lock: &Rw<W>) {
     match lock.try_read_for(LONG) {
         Ok(guard) => assert_eq!(guard[0], guard[1], "torn, and no poison"),
-        Err(TryLockError::Poisoned(_)) => {}
+        Err(TryLockError::Poisoned(poison)) => confirm_cause(poison.cause()),
         Err(other) => panic!("read: {other:?}"),
     }
 }
@@ -129,6 +159,19 @@ pub(super) fn rwlock<W: Named>(cases: &mut Vec<Case>) {
     add("write, change, leave", Script { verb: writing, ..base });
     let by_writer = Script { hold: held_by_writer, verb: writing, ..base };
     add("write, change, leave; a writer inside, a reader waits", Script { sleeper: Some(read), ..by_writer });
+    let timed: fn(&Rw<W>) = |lock| ignore(lock.try_read_for(Duration::from_millis(2)));
+    add(
+        "try_read_for, a writer inside, times out; another waits",
+        Script { hold: held_by_writer, sleeper: Some(write), verb: timed, ..base },
+    );
+    let timed: fn(&Rw<W>) = |lock| ignore(lock.try_write_for(Duration::from_millis(2)));
+    add(
+        "try_write_for, a reader inside, times out; another waits",
+        Script { hold: held_by_reader, sleeper: Some(write), verb: timed, ..base },
+    );
+    add("try_read, leave", Script { verb: |lock: &Rw<W>| ignore(lock.try_read()), ..base });
+    add("try_write, leave", Script { verb: |lock: &Rw<W>| ignore(lock.try_write()), ..base });
+    add("write, repair, clear_poison, leave; dead writer", Script { hold: held_by_dead_writer, verb: write, ..base });
     let by_reader = Script { hold: held_by_reader, verb: writing, ..base };
     add("write, change, leave; a reader inside, a writer waits", Script { sleeper: Some(write), ..by_reader });
     add("write, change, leave; dead readers", Script { hold: held_by_dead_readers, verb: writing, ..base });
@@ -182,5 +225,25 @@ pub(super) fn once<W: Named>(cases: &mut Vec<Case>) {
     let mut add = |what: &str, script| cases.push(case(&format!("OnceCell::{what}"), W::NAME, script));
     add("get_or_init, empty", base);
     add("get_or_init, another is at it, a third waits", Script { hold: initialising, sleeper: Some(get), ..base });
+    add("set, empty", Script { verb: |cell: &Cell<W>| ignore(cell.set([6, 6])), ..base });
+    let tried: fn(&Cell<W>) = |cell| ignore(cell.get_or_try_init(|| Err::<[u64; 2], ()>(())));
+    add("get_or_try_init, empty, fails", Script { verb: tried, ..base });
     add("get_or_init, dead initialiser", Script { hold: died_initialising, ..base });
+}
+
+/// Once without data: every call but a completed one is told of the dead.
+pub(super) fn call_once<W: Named>(cases: &mut Vec<Case>) {
+    let base = Script::<Once<W>> {
+        fresh: Once::new_in,
+        hold: idle,
+        sleeper: None,
+        prepare: |_| Once::<W>::new_in().call_once(|| {}),
+        verb: |once| once.call_once_with(|_| {}),
+        late: |once| once.call_once_with(|cause| cause.into_iter().for_each(confirm_cause)),
+        check: |once| if once.is_completed() { Ok(()) } else { Err(String::from("not completed in the end")) },
+    };
+    cases.push(case("Once::call_once_with", W::NAME, base));
+    let by_another: fn(&Once<W>, &dyn Fn()) = |once, relented| once.call_once_with(|_| relented());
+    let waits = Script { hold: by_another, sleeper: Some(base.late), ..base };
+    cases.push(case("Once::call_once_with, another is at it, a third waits", W::NAME, waits));
 }

@@ -1,5 +1,6 @@
 //! `Semaphore` (and with it `BoundedSemaphore`) and `PermitPool`.
 
+use super::alarm;
 use super::{Case, LONG, Script, case, die_after, fine, idle, ignore};
 use crate::storm::stations::Named;
 use shmsync::{AcquireError, BoundedSemaphore, PermitPool, Semaphore};
@@ -52,6 +53,21 @@ pub(super) fn semaphore<W: Named>(cases: &mut Vec<Case>) {
     let timed: fn(&Semaphore<W>) = |sem| ignore(sem.acquire_for(Duration::from_millis(2)));
     let unharmed = |sem: &Semaphore<W>| fine(sem);
     add("acquire_for, none free, times out", Script { sleeper: Some(visit), verb: timed, check: unharmed, ..base });
+    let unharmed = |sem: &Semaphore<W>| fine(sem);
+    let interrupted: fn(&Semaphore<W>) = |sem| ignore(sem.acquire_interruptible(None));
+    let hearing: fn(&Semaphore<W>) = |sem| {
+        warm(sem);
+        alarm::ring();
+    };
+    add(
+        "acquire_interruptible, none free, interrupted; another waits",
+        Script { sleeper: Some(visit), prepare: hearing, verb: interrupted, check: unharmed, ..base },
+    );
+    let unharmed = |sem: &Semaphore<W>| fine(sem);
+    add(
+        "try_acquire, none free",
+        Script { verb: |sem: &Semaphore<W>| ignore(sem.try_acquire()), check: unharmed, ..base },
+    );
     add("release", Script { verb: |sem: &Semaphore<W>| ignore(sem.release()), check: gave, ..base });
     add(
         "release, another waits",
@@ -73,6 +89,19 @@ pub(super) fn semaphore<W: Named>(cases: &mut Vec<Case>) {
         check: |sem| if (1..=2).contains(&sem.value()) { Ok(()) } else { Err(format!("{sem:?}")) },
     };
     cases.push(case("BoundedSemaphore::release", W::NAME, bounded));
+    let both: fn(&BoundedSemaphore<W>) = |sem| {
+        sem.acquire().expect("acquire");
+        sem.acquire().expect("acquire");
+    };
+    let sleeper: fn(&BoundedSemaphore<W>) = bounded.late;
+    let many: fn(&BoundedSemaphore<W>) = |sem| ignore(sem.release_many(2));
+    // What the dead took with them is lost, as documented; so another brings two, as far as there is room.
+    let bring: fn(&BoundedSemaphore<W>, &dyn Fn()) = |sem, relented| {
+        relented();
+        while sem.value() < 2 && sem.release().is_ok() {}
+    };
+    let another_waits = Script { hold: bring, sleeper: Some(sleeper), prepare: both, verb: many, ..bounded };
+    cases.push(case("BoundedSemaphore::release_many, another waits", W::NAME, another_waits));
     cases.push(case(
         "BoundedSemaphore::acquire, free",
         W::NAME,
@@ -123,6 +152,17 @@ pub(super) fn pool<W: Named>(cases: &mut Vec<Case>) {
     add("acquire, release; held by the dead", Script { hold: held_by_the_dead, ..base });
     let timed: fn(&Pool<W>) = |pool| drop(pool.acquire_for(Duration::from_millis(2)));
     add("acquire_for, none free, times out", Script { hold: held, sleeper: Some(visit), verb: timed, ..base });
+    let interrupted: fn(&Pool<W>) = |pool| drop(pool.acquire_interruptible(None));
+    let hearing: fn(&Pool<W>) = |_| {
+        drop(Pool::<W>::new_in().acquire());
+        alarm::ring();
+    };
+    add(
+        "acquire_interruptible, none free, interrupted; another waits",
+        Script { hold: held, sleeper: Some(visit), prepare: hearing, verb: interrupted, ..base },
+    );
+    add("try_acquire, release", Script { verb: |pool: &Pool<W>| drop(pool.try_acquire()), ..base });
+    add("try_acquire, none free", Script { hold: held, verb: |pool: &Pool<W>| drop(pool.try_acquire()), ..base });
     // The victim has one of the two, the holder the other; so the sleeper waits for the victim's.
     let one_held: fn(&Pool<W>, &dyn Fn()) = |pool, relented| {
         let one = pool.acquire().expect("acquire");

@@ -1,8 +1,6 @@
 //! A short storm: workers of every primitive are killed at random moments, and nothing hangs, tears or is lost.
 //!
 //! The long one is `shmsync storm`. `SHMSYNC_STORM_SECONDS` and `SHMSYNC_STORM_SEED` make this one longer, or another.
-#![cfg(all(target_os = "linux", not(loom)))]
-#![allow(missing_docs)]
 
 use std::env;
 use std::time::Duration;
