@@ -270,6 +270,9 @@ pub struct Owner(Token);
 
 impl Owner {
     /// The thread id, as its own PID namespace counts. For a process's first thread it is the process id.
+    ///
+    /// Zero where nobody knows any more: with [`KernelRobust`](crate::wait::KernelRobust) the kernel takes the id out of the
+    /// word when it marks it, and who is killed in the very instant of acquiring has not left its name elsewhere.
     #[must_use]
     pub fn tid(&self) -> u32 {
         self.0.tid()
@@ -292,10 +295,11 @@ impl Owner {
 
 impl fmt::Display for Owner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.0.is_nobody() {
-            return f.write_str("nobody in particular");
+        match self.tid() {
+            0 => f.write_str("a thread of unknown id"),
+            _ if self.0.is_nobody() => f.write_str("nobody in particular"),
+            tid => write!(f, "tid {tid}"),
         }
-        write!(f, "tid {}", self.tid())
     }
 }
 

@@ -188,6 +188,9 @@ tests!(
     outside_regions_nothing_is_found,
     scribbles_in_the_table_break_nothing,
     a_table_full_of_the_dead_has_room_for_the_living,
+    the_words_are_those_of_the_thread_that_got_it,
+    who_unwinds_is_not_told,
+    a_region_mapped_twice_is_one,
 );
 
 /// What crossing two locks of the same region comes to, with this timeout.
@@ -336,4 +339,72 @@ fn a_table_full_of_the_dead_has_room_for_the_living() {
     locks[0].release().unwrap();
     let told = crossing(&*locks, 8 * SLICES, |_| ()).iter().filter(|&&r| r == Err(AcquireError::WouldDeadlock)).count();
     assert_eq!(told, 1);
+}
+
+/// Two threads of this process that cross; the error of the one that was told, with what it said there.
+fn told_thread(first: &[RLock; 2], second: &[RLock; 2]) -> (AcquireError, String) {
+    let met = Tally::new();
+    let cross = |mine: &RLock, other: &RLock| {
+        let _mine = mine.lock().unwrap();
+        met.up();
+        met.reaches(2);
+        other.lock().map(drop).map_err(|error| (error, error.to_string()))
+    };
+    thread::scope(|scope| {
+        let one = scope.spawn(|| cross(&first[0], &first[1]));
+        let other = scope.spawn(|| cross(&second[1], &second[0]));
+        let results = [one.join().unwrap(), other.join().unwrap()];
+        assert_eq!(results.iter().filter(|result| result.is_err()).count(), 1);
+        results.into_iter().find_map(Result::err).unwrap()
+    })
+}
+
+fn the_words_are_those_of_the_thread_that_got_it() {
+    let locks = Shared::<[RLock; 2]>::anonymous_zeroed().unwrap();
+    let (error, said) = told_thread(&locks, &locks);
+    assert!(said.contains("waits for the lock at byte"), "{said}");
+    assert!(error.to_string().ends_with("the thread that got this can say who waits for whom"), "{error}");
+}
+
+fn a_region_mapped_twice_is_one() {
+    let name = format!("/shmsync-test-twice-{}", std::process::id());
+    let once = Shared::<[RLock; 2]>::create(&name, Default::default()).unwrap();
+    let twice = Shared::<[RLock; 2]>::open(&name).unwrap();
+    shmsync::unlink(&name).unwrap();
+    assert_eq!(told_thread(&once, &twice).0, AcquireError::WouldDeadlock);
+}
+
+/// A second panic would end the process at once.
+fn who_unwinds_is_not_told() {
+    struct Last<'a>(&'a Mutex<u64>);
+    impl Drop for Last<'_> {
+        fn drop(&mut self) {
+            let _ = self.0.lock();
+        }
+    }
+    let mutexes = Shared::<[Mutex<u64>; 2]>::anonymous_zeroed().unwrap();
+    let met = Shm::new(Tally::new());
+    let meet = || {
+        // SAFETY: descriptor 2 of this child is not needed; the report to the parent goes elsewhere.
+        unsafe { libc::close(libc::STDERR_FILENO) };
+        met.up();
+        met.reaches(2);
+    };
+    for _ in 0..3 {
+        met.set(0);
+        let mut unwinding = fork(|| {
+            let _held = mutexes[0].lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+            let _last = Last(&mutexes[1]);
+            meet();
+            panic!("the first panic");
+        });
+        let mut other = fork(|| {
+            let _held = mutexes[1].lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+            meet();
+            drop(mutexes[0].lock());
+        });
+        let (first, second) = (unwinding.join(SOON).unwrap_err(), other.join(SOON).unwrap_err());
+        assert!(first.contains("the first panic") && first.contains("exit status: 101"), "{first}");
+        assert!(second.contains("it would deadlock: tid "), "{second}");
+    }
 }

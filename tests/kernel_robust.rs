@@ -230,3 +230,56 @@ fn a_forked_child_has_a_list_of_its_own() {
         parents.release().unwrap();
     });
 }
+
+/// A link outlives what it was for: the word was scribbled over, or its region is gone and another is in its place.
+#[test]
+fn a_link_of_old_is_no_right_to_what_another_holds() {
+    watched("a_link_of_old_is_no_right_to_what_another_holds", || {
+        fn reset<T>(lock: &T) {
+            // SAFETY: the word is its first eight bytes, and every access to it is atomic.
+            let word = unsafe { AtomicU64::from_ptr(std::ptr::from_ref(lock).cast_mut().cast()) };
+            word.store(0, Ordering::Relaxed);
+        }
+        let shared = Shm::new((robust(), RLock::<KernelRobust>::new_in()));
+        let (lock, rlock) = &*shared;
+        lock.acquire().unwrap();
+        rlock.acquire().unwrap();
+        reset(lock);
+        reset(rlock);
+        let held = Shm::new(Tally::new());
+        let child = fork(|| {
+            lock.acquire().unwrap();
+            rlock.acquire().unwrap();
+            held.up();
+            until_killed();
+        });
+        held.reaches(1);
+        assert!(matches!(lock.release(), Err(ReleaseError::NotOwner(Some(owner))) if owner.tid() == child.pid()));
+        assert_eq!(rlock.acquire_for(Duration::from_millis(10)), Err(AcquireError::TimedOut));
+        assert!(rlock.release().is_err());
+        for holder in [lock.holder(), rlock.holder()] {
+            assert_eq!(holder.map(|owner| owner.tid()), Some(child.pid()));
+        }
+    });
+}
+
+/// Hand over hand, and then nested: there is room again when all is released, and the kernel finds what is not.
+#[test]
+fn hand_over_hand_for_longer_than_the_list() {
+    watched("hand_over_hand_for_longer_than_the_list", || {
+        let locks: Shm<[Robust; 3]> = Shm::new([const { Lock::new_in() }; 3]);
+        let dead = die_after(|| {
+            locks[0].acquire().unwrap();
+            for step in 0..2000 {
+                locks[(step + 1) % 3].acquire().unwrap();
+                locks[step % 3].release().unwrap();
+            }
+            for at in 0..2 {
+                locks[at].acquire().unwrap();
+            }
+        });
+        for lock in &*locks {
+            assert_died(lock.acquire(), dead.pid());
+        }
+    });
+}

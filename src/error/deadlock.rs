@@ -18,5 +18,5 @@ pub(crate) fn remember(circle: String) {
 /// What is to be said of the calling thread's last deadlock.
 pub(crate) fn words() -> String {
     let known = LAST.try_with(|last| last.borrow().clone()).ok().filter(|circle| !circle.is_empty());
-    known.unwrap_or_else(|| String::from("the caller would wait for itself"))
+    known.unwrap_or_else(|| String::from("the thread that got this can say who waits for whom"))
 }

@@ -76,15 +76,14 @@ pub(crate) fn found_dead<T>(many: impl Iterator<Item = (T, Token)> + Clone) -> i
 /// What the token alone says; `None` if more must be asked, which means something: it names a thread of this namespace.
 fn by_token(token: Token) -> Option<Liveness> {
     let mine = Token::mine();
-    if token.is_marked_dead() {
+    // No thread has the number zero: the kernel took the id out of a word when it marked it.
+    if token.is_marked_dead() || token.tid() == 0 {
         Some(Liveness::Dead)
     } else if token.same_thread(mine) {
         Some(Liveness::Alive)
     } else if token.is_of_another_boot(mine) {
         Some(Liveness::Dead)
-    } else if token.is_nobody() {
-        Some(Liveness::Unknown)
-    } else if token.namespace() == 0 || token.namespace() != mine.namespace() {
+    } else if token.is_nobody() || token.namespace() == 0 || token.namespace() != mine.namespace() {
         Some(Liveness::Unknown)
     } else {
         None

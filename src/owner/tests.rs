@@ -53,6 +53,13 @@ fn nobody_is_held_but_has_no_name() {
     let disowned = mine.with_waiters().disowned();
     assert!(disowned.owner().is_none() && disowned.has_waiters() && disowned.boot() == mine.boot());
     assert_eq!(disowned.dead_owner().to_string(), "nobody in particular");
+}
+
+#[test]
+fn whose_id_the_kernel_took_is_dead() {
+    let marked = Token(Token::mine().marked_dead().0 & !TID_MASK);
+    assert!(!marked.is_free() && !marked.dead_owner().is_alive());
+    assert_eq!(marked.dead_owner().to_string(), "a thread of unknown id");
     assert_eq!(Token::FREE.owner(), None);
 }
 

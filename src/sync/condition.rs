@@ -30,10 +30,12 @@ const GRACE_NANOS: u64 = 100_000_000;
 ///
 /// # Errors of the waiting verbs
 /// The lock is held again at the end of a wait, timed out or not, unless acquiring it failed with
-/// [`OwnerDied`](AcquireError::OwnerDied): then a [`LockGuard`](crate::LockGuard) or
-/// [`RLockGuard`](crate::RLockGuard) holds nothing until it `recover`s. A [`MutexGuard`](crate::MutexGuard) holds the
+/// [`OwnerDied`](AcquireError::OwnerDied), or with [`WouldDeadlock`](AcquireError::WouldDeadlock) for one of a circle of
+/// threads that wait for each other's locks: then a [`LockGuard`](crate::LockGuard) or
+/// [`RLockGuard`](crate::RLockGuard) holds nothing until it `recover`s or waits again. A [`MutexGuard`](crate::MutexGuard) holds the
 /// mutex even then; the error says that the data may be torn, until `clear_poison`. (A holder's panic is no error of a
-/// wait: ask [`is_poisoned`](crate::Mutex::is_poisoned).)
+/// wait: ask [`is_poisoned`](crate::Mutex::is_poisoned).) With it a wait panics where [`Mutex::lock`](crate::Mutex::lock)
+/// would.
 ///
 /// # Example
 /// ```

@@ -11,7 +11,8 @@
 //! end of each slice it follows the circle. Words outside regions are nobody's business here.
 //!
 //! Of a circle's threads one is told, and which one is a matter of the table alone, so that all agree: of those whose
-//! call has an error to return the last in the table; of those whose call has none, only if there are no others.
+//! call has an error to return the last in the table; of those whose call has none, only if there are no others, and none
+//! that is unwinding, for it could only panic once more.
 
 mod circle;
 mod regions;
@@ -48,7 +49,7 @@ impl<'a> Waiting<'a> {
         let Some(circle) = circle::find(self.place.table, self.entry, |offset| self.place.peek(offset)) else {
             return Ok(());
         };
-        if circle.told() != self.entry {
+        if circle.told() != Some(self.entry) {
             return Ok(());
         }
         deadlock::remember(circle.to_string());

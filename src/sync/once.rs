@@ -285,7 +285,7 @@ impl<T: FromBytes + Sync, W: Wait> OnceCell<T, W> {
     /// The value; if it is not there yet, that of `f`, or of another caller who is already at it.
     ///
     /// # Panics
-    /// If `f` asks the same cell, which would wait for itself. And as `f` does: then the cell stays empty for the next.
+    /// If `f` asks the same cell, which would wait for itself; or as [`Mutex::lock`](crate::Mutex::lock) does. And as `f` does: then the cell stays empty for the next.
     #[inline]
     pub fn get_or_init(&self, f: impl FnOnce() -> T) -> &T {
         let Ok(value) = self.get_or_try_init(|| Ok::<T, Infallible>(f()));
@@ -322,7 +322,7 @@ impl<T: FromBytes + Sync, W: Wait> OnceCell<T, W> {
     /// The given value, if there was another.
     ///
     /// # Panics
-    /// If it is called by the cell's own initialisation.
+    /// If it is called by the cell's own initialisation; or as [`Mutex::lock`](crate::Mutex::lock) does.
     pub fn set(&self, value: T) -> Result<(), T> {
         let mut value = Some(value);
         self.get_or_init(|| value.take().expect("called once"));

@@ -238,7 +238,8 @@ impl<T, const READERS: usize, W: Wait> RwLock<T, READERS, W> {
     /// Enters for writing, waiting for at most `timeout` of monotonic time. A zero timeout tries once.
     ///
     /// # Errors
-    /// `TimedOut`; `Poisoned` with the guard; `WouldDeadlock` if the calling thread holds it, for writing or reading.
+    /// `TimedOut`; `Poisoned` with the guard; `WouldDeadlock` if the calling thread holds it, for writing or reading, or
+    /// waits for a writer in a circle of threads, as [`Mutex::try_lock_for`](crate::Mutex::try_lock_for) does.
     pub fn try_write_for(&self, timeout: Duration) -> TryLockResult<RwLockWriteGuard<'_, T, READERS, W>> {
         self.write_with(Patience::until(Deadline::after(timeout)))
     }

@@ -25,7 +25,8 @@
 //! A release of one permit on the CPU of the last release is an addition, which need not wait for what was just loaded:
 //! a fifth less for a pair. That the count has room is known only for the moment of the load; so it adds only to counts that
 //! are 2³⁰ away from the maximum, and if somebody releases all those at once in between, the count passes the maximum by one
-//! for each thread that does so. Bit 32 has room for that many; no permit is lost, and `value` does not show it.
+//! for each thread that does so. Bit 32 has room for that many; no permit is lost, and `value` does not show it. (At 2³¹
+//! permits the half that the futex compares reads as empty: who falls asleep on it then wakes when its slice ends.)
 
 use std::fmt;
 
@@ -225,7 +226,8 @@ impl<W: Wait> Semaphore<W> {
     /// unchanged. What the caller did before happens before the return of the acquire that takes the permit.
     ///
     /// # Errors
-    /// `Overflow` beyond [`SEM_VALUE_MAX`]; nothing is changed then.
+    /// `Overflow` beyond [`SEM_VALUE_MAX`]; nothing is changed then. (Beside a [`release_many`](Self::release_many) of more
+    /// than half of that it may be let through; then no permit is lost either.)
     #[inline]
     pub fn release(&self) -> Result<(), ReleaseError> {
         if !State(self.word.load(Ordering::Relaxed)).takes_one_more() {

@@ -84,9 +84,8 @@ impl Held for KernelRobust {
         if let Some(list) = &list {
             list.pending(&self.node);
         }
-        // What is linked is held by this thread. What is not may be one that found no room; the word tells.
         let unlinked = list.as_ref().is_some_and(|list| list.unlink(&self.node));
-        let freed = (unlinked || is_my_token(word())).then(|| {
+        let freed = holds(word(), || unlinked).then(|| {
             self.holder.store(0, Ordering::Relaxed);
             free()
         });
@@ -98,7 +97,7 @@ impl Held for KernelRobust {
 
     #[inline]
     fn is_mine(&self, word: Token) -> bool {
-        word.is_mine() || robust::mine_if_any().is_some_and(|list| list.holds(&self.node))
+        holds(word, || robust::mine_if_any().is_some_and(|list| list.holds(&self.node)))
     }
 
     fn holder_on_record(&self) -> Option<Token> {
@@ -106,9 +105,11 @@ impl Held for KernelRobust {
     }
 }
 
-#[cold]
-fn is_my_token(word: Token) -> bool {
-    word.is_mine()
+/// Whether a word is the calling thread's: it says so, or the kernel took the thread's id out of it in error. Being linked
+/// alone says nothing: a link outlives what it was for when the region was unmapped, or somebody scribbled over the word.
+#[inline]
+fn holds(word: Token, linked: impl FnOnce() -> bool) -> bool {
+    word.is_mine() || word.is_without_id_of(Token::mine()) && linked()
 }
 
 impl std::fmt::Debug for KernelRobust {

@@ -19,10 +19,12 @@ fn one_lets_go_and_waits() {
     other.join().unwrap();
 }
 
-/// One holds its word and waits for the other's; the other waits, and takes and lets go of its own in between.
+/// One holds its word and waits for the other's; the other waits twice, and takes and lets go of its own before each.
 fn one_waits_twice() {
     let waits = Arc::new(Waits::new());
     let other = start(&waits, |waits: &Waits| {
+        assert!(waits.take(1));
+        waits.free(1);
         waits.wait(0);
         assert!(waits.take(1));
         waits.free(1);
@@ -31,6 +33,25 @@ fn one_waits_twice() {
     assert!(waits.take(0));
     assert!(!waits.closes(1), "nobody waits who holds that");
     other.join().unwrap();
+}
+
+/// One holds its word and waits for the other's; the other lets go of its own, waits, gives up, and takes its own again.
+fn one_takes_again_after_its_wait() {
+    let waits = Arc::new(Waits::new());
+    let other = start(&waits, |waits: &Waits| {
+        assert!(waits.take(1));
+        waits.free(1);
+        waits.wait(0);
+        assert!(waits.take(1));
+    });
+    assert!(waits.take(0));
+    assert!(!waits.closes(1), "nobody waits who holds that");
+    other.join().unwrap();
+}
+
+#[test]
+fn what_was_taken_after_the_wait_closes_no_circle() {
+    explore(4, one_takes_again_after_its_wait);
 }
 
 #[test]
@@ -45,9 +66,9 @@ fn two_waits_are_not_taken_for_one() {
 
 #[test]
 fn every_edge_is_needed() {
-    let models: [Model; 2] = [one_lets_go_and_waits, one_waits_twice];
+    let models: [Model; 3] = [one_lets_go_and_waits, one_waits_twice, one_takes_again_after_its_wait];
     assert_needed("sync/deadlock/table.rs", "edge: waits -> looked at again (Release end)", &models[..1]);
-    assert_needed("sync/deadlock/table.rs", "edge: left -> looked at again (Release end)", &models[1..]);
+    assert_needed("sync/deadlock/table.rs", "edge: left -> looked at again (Release end)", &models[2..]);
     assert_needed("sync/deadlock/circle.rs", "edge: waits -> looked at again (Acquire end)", &models);
 }
 

@@ -140,7 +140,7 @@ impl<'a> Desk<'a> {
     #[track_caller]
     pub(super) fn violated(&self, what: &str) -> ! {
         self.books.violations.fetch_add(1, SeqCst);
-        panic!("VIOLATION at slot {}, life {}: {what}", self.index, self.life);
+        panic!("VIOLATION at slot {}, life {}, station {}: {what}", self.index, self.life, self.station);
     }
 
     /// Writes down that this worker took over from a dead one.

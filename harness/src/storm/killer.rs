@@ -200,6 +200,8 @@ impl<'a> Killer<'a> {
     }
 
     fn finish(mut self) -> Report {
+        // They die one after the other, and those that are left may recover from the first.
+        self.site.books.slots.iter().for_each(|slot| slot.0.doomed.store(u64::MAX, SeqCst));
         for mut child in self.team.drain(..).chain(self.zombies.drain(..)) {
             child.kill();
             self.report.reap(&mut child);

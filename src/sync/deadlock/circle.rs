@@ -40,8 +40,6 @@ pub(crate) struct Circle(Vec<Link>);
 /// The circle that the thread in `entry` is part of, if there is one. `peek` reads a word of the payload.
 pub(crate) fn find(table: &WaitTable, entry: usize, peek: impl Fn(u64) -> Option<u64>) -> Option<Circle> {
     let circle = follow(table, entry, &peek)?;
-    // edge: waits -> looked at again (Acquire end); edge: left -> looked at again (Acquire end)
-    fence(Ordering::Acquire);
     let is_alive = |link: &Link| liveness::of(link.waiter) != Liveness::Dead;
     (follow(table, entry, &peek)? == circle && circle.iter().all(is_alive)).then_some(Circle(circle))
 }
@@ -54,6 +52,9 @@ fn follow(table: &WaitTable, first: usize, peek: impl Fn(u64) -> Option<u64>) ->
         let (waiter, wait) = table.look(entry)?;
         circle.push(Link { entry, waiter, wait });
         let holder = Token(peek(wait.offset())?);
+        // Behind each reading of a word, so that it is whole before the next entry, and before the second look.
+        // edge: waits -> looked at again (Acquire end); edge: left -> looked at again (Acquire end)
+        fence(Ordering::Acquire);
         if holder.is_free() || holder.is_marked_dead() {
             return None;
         }
@@ -66,11 +67,10 @@ fn follow(table: &WaitTable, first: usize, peek: impl Fn(u64) -> Option<u64>) ->
 }
 
 impl Circle {
-    /// Who is told: the same whoever asks, for a circle reads the same from each of its threads.
-    pub(super) fn told(&self) -> usize {
-        let last =
-            |can_fail| self.0.iter().filter(|link| link.wait.can_fail() == can_fail).map(|link| link.entry).max();
-        last(true).or(last(false)).expect("a circle has threads")
+    /// Who is told: the same whoever asks, for a circle reads the same from each of its threads. `None` if all are unwinding.
+    pub(super) fn told(&self) -> Option<usize> {
+        let last = |who: fn(Wait) -> bool| self.0.iter().filter(|link| who(link.wait)).map(|link| link.entry).max();
+        last(Wait::can_fail).or(last(Wait::can_panic))
     }
 }
 
@@ -134,7 +134,7 @@ mod tests {
                 .map(|(who, offset, can_fail)| table.enter(who, offset, can_fail).unwrap());
             let held = [a, b, c];
             let circles = entries.map(|entry| find(table, entry, holding(&held)).expect("a circle"));
-            assert!(circles.iter().all(|circle| circle.told() == entries[1]));
+            assert!(circles.iter().all(|circle| circle.told() == Some(entries[1])));
             let [a, b, c] = held.map(|token| token.dead_owner().to_string());
             assert_eq!(
                 circles[0].to_string(),

@@ -24,12 +24,14 @@ struct Record {
     start: AtomicUsize,
     length: AtomicUsize,
     table: AtomicPtr<WaitTable>,
+    /// How often it was claimed: a region may come to where an earlier one was.
+    uses: AtomicUsize,
 }
 
 impl Record {
     const fn new() -> Self {
         let table = AtomicPtr::new(ptr::null_mut());
-        Self { start: AtomicUsize::new(FREE), length: AtomicUsize::new(0), table }
+        Self { start: AtomicUsize::new(FREE), length: AtomicUsize::new(0), table, uses: AtomicUsize::new(0) }
     }
 }
 
@@ -81,6 +83,9 @@ impl Registration {
                 record.start.compare_exchange(FREE, CLAIMED, Ordering::Acquire, Ordering::Relaxed).is_ok()
             };
             if let Some(record) = block.records.iter().find(claim) {
+                record.uses.fetch_add(1, Ordering::Release); // Release: after the claim
+                // edge: record changes <-> record read: who reads anything of what follows sees the claim or a later one.
+                fence(Ordering::Release);
                 record.length.store(length, Ordering::Relaxed);
                 record.table.store(table, Ordering::Relaxed);
                 // edge: region mapped -> found (Release end)
@@ -116,13 +121,14 @@ pub(super) fn place_of(word: &AtomicU64) -> Option<Place<'_>> {
     let mut block = Some(&FIRST);
     while let Some(Block { records, .. }) = block {
         for record in records {
+            let uses = record.uses.load(Ordering::Acquire);
             let start = record.start.load(Ordering::Acquire); // edge: region mapped -> found (Acquire end)
             let length = record.length.load(Ordering::Relaxed);
             let table = record.table.load(Ordering::Relaxed);
             // The record of the word's own region does not change while the word is borrowed, but others may: what was read
-            // belongs together only if `start` is the same afterwards.
+            // belongs together only if nobody has claimed it meanwhile.
             fence(Ordering::Acquire);
-            let is_whole = start > CLAIMED && record.start.load(Ordering::Relaxed) == start;
+            let is_whole = start > CLAIMED && record.uses.load(Ordering::Relaxed) == uses;
             if is_whole && address >= start && address - start < length {
                 // SAFETY: the region that `word` is in, and so its table, is mapped as long as `word` is borrowed.
                 let table = unsafe { &*table };

@@ -3,9 +3,10 @@
 //! | entry  | what |
 //! |--------|------|
 //! | `who`  | the waiting thread's token; zero: the entry is free |
-//! | `wait` | bit 0: it waits. Bit 1: its call can return an error. Bits 3–47: the byte of the payload where the word is that it waits for, a multiple of eight. Bits 48–63: the number of this wait |
+//! | `wait` | bit 0: it waits. Bit 1: its call can return an error. Bit 2: or panic, as it is not unwinding. Bits 3–47: the byte of the payload where the word is that it waits for, a multiple of eight. Bits 48–63: the number of this wait |
 //!
-//! A thread that is killed leaves its entry behind; who finds no free one takes a dead thread's. The number makes every
+//! A thread that is killed leaves its entry behind; who finds no free one takes a dead thread's. (Not one of another PID
+//! namespace, whose death nobody here can prove: after 248 of them the table is full, and nothing is found.) The number makes every
 //! wait in an entry another than the one before, until after 65,536 of them.
 //!
 //! What another process writes here can make a deadlock be overlooked, or be told where there is none. Nothing else: the
@@ -14,6 +15,7 @@
 use crate::atomic::{AtomicU64, Ordering, fence};
 use crate::owner::Token;
 use crate::owner::liveness::{self, Liveness};
+use crate::time::Deadline;
 
 /// How many threads of all processes may be in a region's table: what fits in its first page, beside the header. The
 /// others wait as they would without one.
@@ -43,11 +45,16 @@ pub(super) struct Wait(u64);
 impl Wait {
     const WAITS: u64 = 1;
     const CAN_FAIL: u64 = 2;
+    const CAN_PANIC: u64 = 4;
     const OFFSET: u64 = ((1 << 48) - 1) & !7;
     const ONE: u64 = 1 << 48;
 
     fn next(self, offset: u64, can_fail: bool) -> Self {
-        let form = if can_fail { Self::CAN_FAIL } else { 0 };
+        let form = match can_fail {
+            true => Self::CAN_FAIL,
+            false if std::thread::panicking() => 0, // a second panic would end the process
+            false => Self::CAN_PANIC,
+        };
         Self((self.0 & !(Self::ONE - 1)).wrapping_add(Self::ONE) | offset & Self::OFFSET | form | Self::WAITS)
     }
 
@@ -57,6 +64,10 @@ impl Wait {
 
     pub(super) fn can_fail(self) -> bool {
         self.0 & Self::CAN_FAIL != 0
+    }
+
+    pub(super) fn can_panic(self) -> bool {
+        self.0 & Self::CAN_PANIC != 0
     }
 }
 
@@ -83,10 +94,11 @@ impl WaitTable {
         };
         // From its own place on, so that the threads of a crowd do not all try the same entries.
         let from = me.low() as usize % ENTRIES;
-        let all = || (from..ENTRIES).chain(0..from);
-        all()
-            .find(|entry| claim(entry, 0))
-            .or_else(|| all().take(QUESTIONS).find(|&entry| self.bury(entry).is_some_and(|dead| claim(&entry, dead))))
+        let all = |from: usize| (from..ENTRIES).chain(0..from);
+        let replaces_dead = |&entry: &usize| self.bury(entry).is_some_and(|dead| claim(&entry, dead));
+        // Who asks again at its next slice asks others, lest a few of the living hide the dead behind them.
+        let somewhere = Deadline::now().nanos() as usize % ENTRIES;
+        all(from).find(|entry| claim(entry, 0)).or_else(|| all(somewhere).take(QUESTIONS).find(replaces_dead))
     }
 
     /// Ends the wait in this entry if its thread is dead, whose token it returns. First the wait and then the thread, or

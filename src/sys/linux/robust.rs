@@ -245,6 +245,10 @@ impl List {
             Some(fence) if fence.holds(node) => {
                 fence.clear();
                 part.top = newest;
+                if newest == MOST_HELD - 1 {
+                    // Or the gaps right below would stay, and all locking in this thread go the long way from now on.
+                    part.lower_top();
+                }
                 true
             }
             _ => part.unlink_older(node),
@@ -295,6 +299,7 @@ impl Part {
     }
 
     /// Forgets the gaps below the top; returns it.
+    #[cold]
     fn lower_top(&mut self) -> usize {
         while self.top > 0 && self.fences[self.top - 1].is_clear() {
             self.top -= 1;

@@ -134,7 +134,7 @@ fn acquire(acquire: impl Fn(Duration) -> Result<(), AcquireError>, recover: impl
 /// That who was called dead is dead. Of zero nothing is known but the kernel's mark: it died between taking the word and
 /// putting itself on record.
 fn confirm(owner: Owner) {
-    assert!(owner.tid() == 0 || !owner.is_alive(), "{owner} lives, and was called dead");
+    assert!(!owner.is_alive(), "{owner} lives, and was called dead");
 }
 
 /// Whatever came of it: the victim is about to be killed.
