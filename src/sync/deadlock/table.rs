@@ -14,7 +14,7 @@
 
 use crate::atomic::{AtomicU64, Ordering, fence};
 use crate::owner::Token;
-use crate::owner::liveness::{self, Liveness};
+use crate::owner::liveness;
 use crate::time::Deadline;
 
 /// How many threads of all processes may be in a region's table: what fits in its first page, beside the header. The
@@ -22,7 +22,7 @@ use crate::time::Deadline;
 pub(super) const ENTRIES: usize = if cfg!(loom) { 2 } else { 248 };
 
 /// How many entries are asked about whose threads may be dead, at the most, by who finds none free.
-const QUESTIONS: usize = 8;
+const QUESTIONS: usize = 4;
 
 /// As it is in a region. All-zero: nobody waits.
 #[cfg_attr(not(loom), derive(zerocopy::FromBytes))]
@@ -89,8 +89,10 @@ impl WaitTable {
 
     fn claim(&self, me: Token) -> Option<usize> {
         let claim = |entry: &usize, seen: u64| {
+            let who = &self.entries[*entry].who;
             // Acquire: the wait's number goes on from what the last user left.
-            self.entries[*entry].who.compare_exchange(seen, me.0, Ordering::Acquire, Ordering::Relaxed).is_ok()
+            who.load(Ordering::Relaxed) == seen
+                && who.compare_exchange(seen, me.0, Ordering::Acquire, Ordering::Relaxed).is_ok()
         };
         // From its own place on, so that the threads of a crowd do not all try the same entries.
         let from = me.low() as usize % ENTRIES;
@@ -107,7 +109,7 @@ impl WaitTable {
         let Entry { who, wait } = &self.entries[entry];
         let (waited, dead) = (wait.load(Ordering::Relaxed), who.load(Ordering::Relaxed));
         let over = waited & !Wait::WAITS;
-        (liveness::of(Token(dead)) == Liveness::Dead
+        (liveness::is_gone(Token(dead))
             && wait.compare_exchange(waited, over, Ordering::Relaxed, Ordering::Relaxed).is_ok())
         .then_some(dead)
     }

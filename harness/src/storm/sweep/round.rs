@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 const NAP: Duration = Duration::from_millis(5);
 /// So many instructions a stepped victim may take before the holder relents.
 const PATIENT_STEPS: usize = 12_000;
-/// Nothing takes so many instructions.
-const ENDLESS: usize = 400_000;
+/// Nothing takes so many instructions, but a wait whose slices are over before it sleeps, because it is stepped.
+const ENDLESS: usize = 100_000;
 
 /// When the holder relents, so that the victim gets what it waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -174,7 +174,8 @@ pub(super) fn at_next_stepped<T: Sync + Debug>(stage: &mut Stage<T>, text: &mut 
             _ => return round.kill(Death::Afterwards),
         }
     }
-    Err(format!("no end after {ENDLESS} instructions"))
+    // So slow, the slices of its wait are over before it sleeps, and it would go round and round.
+    round.kill(Death::Afterwards)
 }
 
 /// Killed in its sleep.

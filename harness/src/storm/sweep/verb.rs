@@ -8,6 +8,11 @@ use super::text::{self, Text};
 use super::way::{self, Place};
 use super::{Sweep, Swept};
 use std::fmt::Debug;
+use std::time::{Duration, Instant};
+
+/// How long victims are stepped. One that waits without end comes to all that a waiter does between two slices, at some
+/// tenths of a second for each instruction; other verbs have that, too.
+const STEPPED: Duration = Duration::from_secs(20);
 
 /// Then the rest of the verb is not worth waiting for.
 const MOST_FAILURES: usize = 3;
@@ -86,8 +91,15 @@ impl<T: Sync + Debug> Verb<'_, T> {
                 }
             }
         }
+        let began = Instant::now();
         loop {
             if self.is_hopeless() {
+                return;
+            }
+            if began.elapsed() > STEPPED {
+                self.swept
+                    .missed
+                    .push(String::from("others, to which only a stepped victim comes: there was no more time"));
                 return;
             }
             match killed(&mut self.swept, round::at_next_stepped(&mut self.stage, self.text)) {

@@ -179,7 +179,12 @@ pub(super) fn event<W: Named>(cases: &mut Vec<Case>) {
     let mut add = |what: &str, script| cases.push(case(&format!("Event::{what}"), W::NAME, script));
     add("set", Script { sleeper: None, ..base });
     add("set, another waits", base);
-    add("clear", Script { sleeper: None, prepare: Event::set, verb: Event::clear, ..base });
+    // The holder may have set it before it is cleared, so who comes late sets it once more.
+    let set_and_wait: fn(&Event<W>) = |event| {
+        event.set();
+        wait(event);
+    };
+    add("clear", Script { sleeper: None, prepare: Event::set, verb: Event::clear, late: set_and_wait, ..base });
     add("wait, another waits", Script { verb: Event::wait, ..base });
     add("wait, set", Script { sleeper: None, prepare: Event::set, verb: Event::wait, ..base });
     let timed: fn(&Event<W>) = |event| ignore(event.wait_timeout(Duration::from_millis(2)));

@@ -1,0 +1,109 @@
+//! The guard of a [`Mutex`]: the data while it is held, and the release.
+#![allow(unsafe_code)]
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::ops::{Deref, DerefMut};
+
+use super::Mutex;
+use crate::error::AcquireError;
+use crate::sync::guard::{Guard, Held};
+use crate::sync::poison::PoisonCause;
+use crate::wait::{Platform, Wait};
+
+/// Holds a [`Mutex`] and gives access to its data, until it is dropped. A forked child's copy releases nothing, and must
+/// not be used: the data is the parent's.
+///
+/// It is shared between threads only if the data is:
+///
+/// ```compile_fail
+/// fn shared<T: Sync>(_: T) {}
+/// let mutex = shmsync::Mutex::new(std::cell::Cell::new(0));
+/// shared(mutex.lock().unwrap());
+/// ```
+#[must_use = "dropping the guard unlocks at once"]
+pub struct MutexGuard<'a, T, W: Wait = Platform> {
+    pub(super) mutex: &'a Mutex<T, W>,
+    /// Whether the thread was panicking when it locked: then a panic at the end is not this guard's.
+    pub(super) panicking: bool,
+    /// As std's: to be dropped by the thread that locked, but shared freely.
+    pub(super) stays: PhantomData<std::sync::MutexGuard<'a, T>>,
+}
+
+impl<T, W: Wait> Deref for MutexGuard<'_, T, W> {
+    type Target = T;
+
+    #[inline]
+    fn deref(&self) -> &T {
+        // SAFETY: this guard holds the word, so nobody else has a guard of this mutex.
+        unsafe { &*self.mutex.data.get() }
+    }
+}
+
+impl<T, W: Wait> DerefMut for MutexGuard<'_, T, W> {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut T {
+        // SAFETY: as in `deref`, and this guard is borrowed exclusively.
+        unsafe { &mut *self.mutex.data.get() }
+    }
+}
+
+impl<T, W: Wait> MutexGuard<'_, T, W> {
+    #[inline]
+    fn unlock(&self) {
+        if !self.panicking && std::thread::panicking() {
+            self.mutex.poison_if_mine();
+        }
+        // An error: a forked child's copy of its parent's guard, or scribbled bytes.
+        let _ = self.mutex.word.release_own();
+    }
+}
+
+impl<T, W: Wait> Drop for MutexGuard<'_, T, W> {
+    #[inline]
+    fn drop(&mut self) {
+        self.unlock();
+    }
+}
+
+impl<T, W: Wait> Guard for MutexGuard<'_, T, W> {
+    type Data = T;
+
+    fn data(&mut self) -> &mut T {
+        self
+    }
+}
+
+/// A mutex's guard holds it at the end of every wait, since a dead holder is poison and not a reason to go without.
+impl<T, W: Wait> Held for MutexGuard<'_, T, W> {
+    fn hold(&mut self) -> Result<(), AcquireError> {
+        Ok(())
+    }
+
+    fn let_go(&mut self) {
+        self.unlock();
+    }
+
+    fn take_back(&mut self) -> Result<(), AcquireError> {
+        if self.mutex.word.take_free().is_err() {
+            self.mutex.lock_contended();
+        }
+        match self.mutex.poison() {
+            Some(PoisonCause::Died(owner)) => Err(AcquireError::OwnerDied(owner)),
+            // There is no word for a panic among the errors of a wait; `is_poisoned` tells.
+            Some(PoisonCause::Panicked(_)) | None => Ok(()),
+        }
+    }
+}
+
+impl<T: fmt::Debug, W: Wait> fmt::Debug for MutexGuard<'_, T, W> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (**self).fmt(f)
+    }
+}
+
+impl<T: fmt::Display, W: Wait> fmt::Display for MutexGuard<'_, T, W> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (**self).fmt(f)
+    }
+}
