@@ -7,6 +7,15 @@
 #![cfg(all(target_os = "linux", not(loom)))]
 #![allow(missing_docs)]
 
+use std::sync::{Mutex, PoisonError};
+
 mod storm;
 #[cfg(target_arch = "x86_64")]
 mod storm_kill_points;
+
+/// Runs one of these tests at a time: each keeps all CPUs busy, and beside another takes three times as long.
+fn alone<R>(test: impl FnOnce() -> R) -> R {
+    static ONE: Mutex<()> = Mutex::new(());
+    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+    test()
+}
