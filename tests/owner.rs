@@ -4,13 +4,9 @@ mod support;
 
 use std::thread;
 
-use shmsync::{Lock, Owner};
+use shmsync::Lock;
+use support::holder::*;
 use support::*;
-
-/// What another process or thread finds in a lock.
-fn owner_in(lock: &Lock) -> Owner {
-    lock.holder().expect("held")
-}
 
 /// Test names in the style of the other files, without backends: an owner has none.
 macro_rules! tests {
@@ -55,18 +51,6 @@ fn it_looks_like_a_thread_id() {
     lock.acquire().unwrap();
     assert_eq!(owner_in(&lock).to_string(), format!("tid {}", gettid()));
     assert!(format!("{:?}", owner_in(&lock)).contains(&gettid().to_string()));
-}
-
-/// A child that holds the lock until it is killed.
-fn holder(lock: &Lock) -> Child {
-    let held = Shm::new(Tally::new());
-    let child = fork(|| {
-        lock.acquire().unwrap();
-        held.up();
-        until_killed();
-    });
-    held.reaches(1);
-    child
 }
 
 fn a_living_child_lives() {

@@ -4,6 +4,7 @@ use shmsync::{AcquireError, Lock, Owner};
 
 use super::*;
 
+/// What another process or thread finds in a lock.
 pub fn owner_in(lock: &Lock) -> Owner {
     lock.holder().expect("held")
 }
