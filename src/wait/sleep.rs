@@ -12,8 +12,8 @@ use crate::time::{Deadline, Patience};
 /// sleep. Under a hypervisor that is an exit: hand-overs by sleeping, on one core, took 5.5 µs with a slice of 1 ms, 4.1
 /// with 2, 3.3 with 3, and 2.8 with 4 or 10; sem_t, which has no timeout, 2.15. With 4 ms the median would be 2 ms.
 const FIRST_SLICE_NANOS: u64 = 3_000_000;
-/// The longest: eleven looks a second, 0.02 to 0.04 % of a core. With a soon one before it, it is a tenth of a second.
-const LAST_SLICE_NANOS: u64 = 88_000_000;
+/// The longest: ten looks a second, 0.02 to 0.05 % of a core.
+const LAST_SLICE_NANOS: u64 = 100_000_000;
 /// The slice after a look that told only that there must be another. Not shorter, for in a crowd of 256 that was a tenth of
 /// the throughput.
 const SOON_NANOS: u64 = 12_000_000;
@@ -41,13 +41,19 @@ pub(crate) struct Sleeper {
     /// When the present slice ends; unset between two. Signals and needless wakes do not lengthen a slice, and it begins
     /// with a sleep, so that a caller whose looks take longer than a slice sleeps at all.
     end: Option<Deadline>,
-    /// Whether the next slice is to be a short one.
+    /// The longest slice; and whether the next is to be a short one.
+    longest: u64,
     soon: bool,
 }
 
 impl Sleeper {
     pub(crate) fn new(patience: Patience) -> Self {
-        Self { patience, began: None, end: None, soon: false }
+        Self { patience, began: None, end: None, longest: LAST_SLICE_NANOS, soon: false }
+    }
+
+    /// One that may be told to `look_soon`: its longest slice and a soon one are together as long as another's longest.
+    pub(crate) fn with_soon_looks(patience: Patience) -> Self {
+        Self { longest: LAST_SLICE_NANOS - SOON_NANOS, ..Self::new(patience) }
     }
 
     /// Whether the caller would not sleep at all.
@@ -75,7 +81,7 @@ impl Sleeper {
             return Slept::Expired;
         }
         let waited = now.since(*self.began.get_or_insert(now));
-        let grown = (waited / WAITED_PER_SLICE).clamp(FIRST_SLICE_NANOS, LAST_SLICE_NANOS);
+        let grown = (waited / WAITED_PER_SLICE).clamp(FIRST_SLICE_NANOS, self.longest);
         let end = *self.end.get_or_insert_with(|| {
             let soon = std::mem::take(&mut self.soon);
             now.plus(if soon { SOON_NANOS } else { grown })

@@ -14,7 +14,7 @@ use crate::wait::{Wait, Word};
 impl<W: Wait> OwnedWord<W> {
     #[cold]
     pub(in crate::sync) fn acquire_contended(&self, patience: Patience) -> Result<(), AcquireError> {
-        let mut sleeper = Sleeper::new(patience);
+        let mut sleeper = Sleeper::with_soon_looks(patience);
         if sleeper.only_looks() {
             return self.try_acquire().map_err(|error| match error {
                 AcquireError::WouldBlock => AcquireError::TimedOut,
