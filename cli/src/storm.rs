@@ -83,7 +83,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let (seed, workers, kills) = (args.seed, args.workers, args.kills);
     let options = Options { time, kills, workers, seed, ..Options::default() };
     let (figures, well) = match args.peer {
-        _ if args.sweep => swept(&args.filter),
+        _ if args.sweep => swept(&args.filter).map_err(Failure::Refused)?,
         Peer::Shmsync => stormed(&options)?,
         Peer::SemT => against(peers::Peer::SemT, &options, args.runs)?,
         Peer::PthreadRobust => against(peers::Peer::PthreadRobust, &options, args.runs)?,
@@ -132,7 +132,7 @@ fn against(peer: peers::Peer, options: &Options, runs: u64) -> Result<(Value, bo
     Ok((outcomes.iter().map(figures).collect(), true))
 }
 
-fn swept(filter: &str) -> (Value, bool) {
+fn swept(filter: &str) -> Result<(Value, bool), String> {
     let _watchdog = process::watchdog(Duration::from_secs(3600), "the sweep");
     let began = Instant::now();
     let mut figures = Vec::new();
@@ -155,7 +155,10 @@ fn swept(filter: &str) -> (Value, bool) {
             }));
         },
     );
+    if verbs == 0 {
+        return Err(format!("no verb has {filter:?} in its name; they read like \"Lock::acquire, free (Futex)\""));
+    }
     let took = began.elapsed().as_secs_f64();
     println!("{verbs} verbs, {addresses} addresses, {kills} kills, {missed} missed, in {took:.0} s");
-    (figures.into(), well)
+    Ok((figures.into(), well))
 }

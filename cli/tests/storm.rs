@@ -32,7 +32,13 @@ fn a_sweep_of_one_verb_covers_every_step() {
 
 #[test]
 fn wrong_options_are_refused() {
-    for args in [&["--workers", "1"][..], &["--workers", "100"], &["--peer", "nobody"], &["--json", "/nowhere/file"]] {
+    for args in [
+        &["--workers", "1"][..],
+        &["--workers", "100"],
+        &["--peer", "nobody"],
+        &["--json", "/nowhere/file"],
+        &["--sweep", "--filter", "nothing"],
+    ] {
         assert_eq!(storm(args).status.code(), Some(2), "{args:?}");
     }
 }
