@@ -2,7 +2,7 @@
 //!
 //! The traps, each with its answer:
 //! - a zombie still has its id, and signal 0 reaches it, and so has and does a thread that the kernel is just ending:
-//!   /proc tells both;
+//!   /proc tells both, and a pidfd tells the zombie for a tenth of the price;
 //! - an id is reused: the start time differs;
 //! - in another PID namespace the id is somebody else, and in another time namespace the start time reads
 //!   differently: only the same namespace can prove anything;
