@@ -3,7 +3,9 @@
 //! Latency is one read, the mean of a batch of 64 (with what was written in between).
 //!
 //! Check: the writers step two counters one after the other, the readers look whether they are the same, and in the end
-//! both are what was written. Where nobody writes, two processes first do so in turn with reading.
+//! both are what was written. Where nobody writes, two processes first do so in turn with reading, each until both have
+//! done so for long enough, and now and then one gives its CPU away between the two counters: a lock that lets two in is
+//! then found out on any machine, however it times the two.
 
 use super::{Case, Column, Extent, Group, Pace, Workload};
 use crate::crew::{self, Context, Padded, Placement, Team};
@@ -74,6 +76,8 @@ struct Data {
     counters: [AtomicU64; 2],
     /// How often somebody has written.
     written: Padded<AtomicU64>,
+    /// How many have done their part of the proof.
+    proved: AtomicU64,
 }
 
 /// One sample.
@@ -94,16 +98,28 @@ pub fn sample<P: RwPeer>(context: &Context, load: Load) -> Result<Sample, String
             let [one, other] = [0, 1].map(|i| data.counters[i].load(Relaxed));
             assert!(one == other, "it let two in at once: a reader sees {one} and {other}");
         };
-        let write = || data.counters.iter().for_each(|counter| counter.store(counter.load(Relaxed) + 1, Relaxed));
+        let step = |i: usize| data.counters[i].store(data.counters[i].load(Relaxed) + 1, Relaxed);
+        let write = || [0, 1].into_iter().for_each(step);
+        let slow_write = || {
+            step(0);
+            std::thread::yield_now();
+            step(1);
+        };
         let mut written = 0;
         data.here.fetch_add(1, Relaxed);
         while (data.here.load(Relaxed) as usize) < workers.max(2) {
             std::thread::yield_now();
         }
-        for _ in 0..if mixed { 0 } else { PROOF } {
-            seat.peer.write(write);
+        while !mixed && (data.proved.load(Relaxed) as usize) < workers.max(2) {
+            match written % 64 {
+                0 => seat.peer.write(slow_write),
+                _ => seat.peer.write(write),
+            }
             seat.peer.read(read);
             written += 1;
+            if written == PROOF {
+                data.proved.fetch_add(1, Relaxed);
+            }
         }
         seat.begin();
         let mut done = 0_u64;
