@@ -18,8 +18,8 @@ use std::str::FromStr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::layout::Layout;
+use super::mapping::Mapping;
 use super::place::Place;
-use super::region::Region;
 use crate::error::{Error, ErrorKind};
 use crate::sys::file::{self, Identity};
 
@@ -91,21 +91,21 @@ pub struct Handle {
 }
 
 impl Handle {
-    pub(super) fn new(region: &Region) -> Self {
-        let held = Arc::clone(region.descriptor());
+    pub(super) fn new(mapping: &Mapping) -> Self {
+        let held = Arc::clone(mapping.descriptor());
         held.count(1);
         Self { number: held.file.as_raw_fd(), identity: held.identity, held: Some(held) }
     }
 
     /// The region behind it, in this process.
-    pub(super) fn attach(&self, layout: &Layout) -> Result<Region, Error> {
+    pub(super) fn attach(&self, layout: &Layout) -> Result<Mapping, Error> {
         let place = Place::Handle(self.to_string());
         // The number is looked at before it is duplicated, because closing a duplicate of a stranger's file would
         // drop the record locks that this process has on it; and after, because another thread may have reused it.
         self.verify(file::identity_of_number(self.number), &place)?;
         let file = file::duplicate(self.number).map_err(|e| Error::os(format!("cannot open {place}"), e))?;
         self.verify(file::identity(&file), &place)?;
-        Region::attach(file, place, layout)
+        Mapping::attach(file, place, layout)
     }
 
     fn verify(&self, found: io::Result<Identity>, place: &Place) -> Result<(), Error> {

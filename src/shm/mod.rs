@@ -5,7 +5,7 @@
 //! | `shared`  | [`Shared<T>`]: a `T` in a region, and every way to come by one |
 //! | `options` | [`Options`]: the same ways with a mode or a stamp of the user's own |
 //! | `handle`  | [`Handle`]: a region without a name, given to a child process |
-//! | `region`  | the bytes without their type: made whole, published, opened, mapped |
+//! | `mapping` | the bytes without their type: made whole, published, opened, mapped |
 //! | `header`  | the first 128 bytes, and the questions they must answer before anybody maps the rest |
 //! | `layout`  | where a `T` lies in its region, and the stamp that says so |
 //! | `place`   | what regions are called, and which names are none |
@@ -15,9 +15,9 @@
 mod handle;
 mod header;
 mod layout;
+mod mapping;
 mod options;
 mod place;
-mod region;
 mod shared;
 
 pub use handle::Handle;

@@ -8,8 +8,8 @@ use zerocopy::FromBytes;
 
 use super::handle::Handle;
 use super::layout::Layout;
+use super::mapping::{Mapping, Vacant};
 use super::place::Place;
-use super::region::{Region, Vacant};
 use super::shared::Shared;
 use crate::error::Error;
 
@@ -75,7 +75,7 @@ impl<T: FromBytes + Sync> Options<T> {
     /// As [`Shared::open`].
     #[allow(clippy::missing_errors_doc)]
     pub fn open(&self, name: &str) -> Result<Shared<T>, Error> {
-        Region::open(Place::named(name)?, &self.layout()?).map(Shared::new)
+        Mapping::open(Place::named(name)?, &self.layout()?).map(Shared::new)
     }
 
     /// As [`Shared::open_or_create`].
@@ -93,13 +93,13 @@ impl<T: FromBytes + Sync> Options<T> {
     /// As [`Shared::anonymous`].
     #[allow(clippy::missing_errors_doc)]
     pub fn anonymous(&self, value: T) -> Result<Shared<T>, Error> {
-        Region::anonymous(&self.layout()?, |vacant| vacant.put(value)).map(Shared::new)
+        Mapping::anonymous(&self.layout()?, |vacant| vacant.put(value)).map(Shared::new)
     }
 
     /// As [`Shared::anonymous_zeroed`].
     #[allow(clippy::missing_errors_doc)]
     pub fn anonymous_zeroed(&self) -> Result<Shared<T>, Error> {
-        Region::anonymous(&self.layout()?, leave_zero).map(Shared::new)
+        Mapping::anonymous(&self.layout()?, leave_zero).map(Shared::new)
     }
 
     /// As [`Shared::create_file`].
@@ -117,7 +117,7 @@ impl<T: FromBytes + Sync> Options<T> {
     /// As [`Shared::open_file`].
     #[allow(clippy::missing_errors_doc)]
     pub fn open_file(&self, path: impl AsRef<Path>) -> Result<Shared<T>, Error> {
-        Region::open(Place::file(path.as_ref())?, &self.layout()?).map(Shared::new)
+        Mapping::open(Place::file(path.as_ref())?, &self.layout()?).map(Shared::new)
     }
 
     /// As [`Shared::open_or_create_file`].
@@ -139,11 +139,11 @@ impl<T: FromBytes + Sync> Options<T> {
     }
 
     fn create_at(&self, place: Place, fill: impl FnOnce(Vacant<'_>)) -> Result<Shared<T>, Error> {
-        Region::create(place, &self.layout()?, self.mode, fill).map(Shared::new)
+        Mapping::create(place, &self.layout()?, self.mode, fill).map(Shared::new)
     }
 
     fn open_or_create_at(&self, place: Place, fill: impl FnOnce(Vacant<'_>)) -> Result<Shared<T>, Error> {
-        Region::open_or_create(place, &self.layout()?, self.mode, fill).map(Shared::new)
+        Mapping::open_or_create(place, &self.layout()?, self.mode, fill).map(Shared::new)
     }
 
     fn layout(&self) -> Result<Layout, Error> {

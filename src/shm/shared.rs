@@ -11,8 +11,8 @@ use zerocopy::FromBytes;
 
 use super::handle::Handle;
 use super::layout::offset_of_payload;
+use super::mapping::Mapping;
 use super::options::Options;
-use super::region::Region;
 use crate::error::Error;
 
 /// A `T` in memory that other processes map as well. It dereferences to `&T`.
@@ -90,15 +90,15 @@ use crate::error::Error;
 /// # }
 /// ```
 pub struct Shared<T: FromBytes + Sync> {
-    region: Region,
+    mapping: Mapping,
     of: PhantomData<fn() -> T>,
 }
 
 /// The ways to a region. How each may fail is said [above](Self#errors).
 #[allow(clippy::missing_errors_doc)]
 impl<T: FromBytes + Sync> Shared<T> {
-    pub(super) fn new(region: Region) -> Self {
-        Self { region, of: PhantomData }
+    pub(super) fn new(mapping: Mapping) -> Self {
+        Self { mapping, of: PhantomData }
     }
 
     /// Makes a new region with this value and publishes it under a name that must be free.
@@ -274,7 +274,7 @@ impl<T: FromBytes + Sync> Shared<T> {
     /// This region in a form that a child process can be given.
     #[must_use]
     pub fn handle(&self) -> Handle {
-        Handle::new(&self.region)
+        Handle::new(&self.mapping)
     }
 }
 
@@ -283,7 +283,7 @@ impl<T: FromBytes + Sync> Deref for Shared<T> {
 
     #[inline]
     fn deref(&self) -> &T {
-        let payload = self.region.payload(offset_of_payload(align_of::<T>())).cast::<T>();
+        let payload = self.mapping.payload(offset_of_payload(align_of::<T>())).cast::<T>();
         // SAFETY: the region was made or attached with the layout of T, so that by its invariants 1 to 3 the payload is
         // mapped, large enough and aligned for as long as `self` is borrowed; any bytes are a T (FromBytes); and
         // sharing it is T's promise (Sync), where the plain fields are constants by the contract of this type.
@@ -293,6 +293,6 @@ impl<T: FromBytes + Sync> Deref for Shared<T> {
 
 impl<T: FromBytes + Sync> fmt::Debug for Shared<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Shared<{}>({}, {} bytes)", type_name::<T>(), self.region.place(), size_of::<T>())
+        write!(f, "Shared<{}>({}, {} bytes)", type_name::<T>(), self.mapping.place(), size_of::<T>())
     }
 }

@@ -1,10 +1,10 @@
 //! The bytes without their type: made where nobody can see them, published whole, opened, mapped.
 //!
-//! What holds for every [`Region`], and whoever reads its payload relies on:
+//! What holds for every [`Mapping`], and whoever reads its payload relies on:
 //!
 //! 1. the mapping is readable, writable, shared, and at least `layout.total` bytes long;
 //! 2. the payload lies within it, aligned as its layout asks, behind the header;
-//! 3. it stays mapped, at the same address, as long as the `Region` lives;
+//! 3. it stays mapped, at the same address, as long as the `Mapping` lives;
 //! 4. the file was no shorter than the mapping when it was mapped, and if it is anonymous never will be;
 //! 5. all of it was zero, or written by whoever made it, before anybody else could see it.
 #![allow(unsafe_code)]
@@ -23,7 +23,7 @@ use crate::error::{Error, ErrorKind};
 use crate::sync::deadlock::Registration;
 use crate::sys::file::{self, Draft};
 
-pub(super) struct Region {
+pub(super) struct Mapping {
     /// Before the mapping, for it must be dropped first.
     _registration: Registration,
     map: MmapRaw,
@@ -31,7 +31,7 @@ pub(super) struct Region {
     place: Place,
 }
 
-impl Region {
+impl Mapping {
     /// A region without a name, which only this process and those that it hands it to can reach.
     ///
     /// Here and below `fill` may write the payload, or leave it zero.
@@ -168,7 +168,7 @@ impl Region {
 
 /// The payload of a region that nobody else can see yet, still zero.
 pub(super) struct Vacant<'a> {
-    region: &'a Region,
+    region: &'a Mapping,
     layout: &'a Layout,
 }
 
