@@ -18,15 +18,14 @@ pub trait Held {
 
     /// Runs `free`, which frees the word; unless only its holder may, and the caller is not: `None`.
     #[inline]
-    fn freeing<R>(&self, word: impl FnOnce() -> Token, free: impl FnOnce() -> R) -> Option<R> {
-        let _ = word;
+    fn freeing<R>(&self, free: impl FnOnce() -> R) -> Option<R> {
         Some(free())
     }
 
-    /// Whether the calling thread holds the word that reads `word`.
+    /// Whether the calling thread holds the word, which `word` reads.
     #[inline]
-    fn is_mine(&self, word: Token) -> bool {
-        word.is_mine()
+    fn is_mine(&self, word: impl FnOnce() -> Token) -> bool {
+        word().is_mine()
     }
 
     /// Who the backend knows to have taken the word last, while it is held.

@@ -214,14 +214,6 @@ impl List {
         unsafe { (&raw mut (*((*self.0).head as *mut Head)).list_op_pending).write_volatile(entry) };
     }
 
-    /// Whether this node is linked: whether the thread holds its word.
-    #[cold]
-    pub(crate) fn holds(&self, node: &Node) -> bool {
-        // SAFETY: as in `link`.
-        let part = unsafe { &*self.0 };
-        part.fences[..part.top].iter().any(|fence| fence.holds(node))
-    }
-
     /// Links the node of a word, between `pending` and `done`. Without room, it is left to the slices.
     #[inline]
     pub(crate) fn link(&self, node: &Node) {
@@ -235,9 +227,9 @@ impl List {
         }
     }
 
-    /// Unlinks the node of a word that the thread is about to free, between `pending` and `done`; whether it was linked.
+    /// Unlinks the node of a word that the thread is about to free, between `pending` and `done`.
     #[inline]
-    pub(crate) fn unlink(&self, node: &Node) -> bool {
+    pub(crate) fn unlink(&self, node: &Node) {
         // SAFETY: as in `link`.
         let part = unsafe { &mut *self.0 };
         let newest = part.top.wrapping_sub(1);
@@ -249,7 +241,6 @@ impl List {
                     // Or the gaps right below would stay, and all locking in this thread go the long way from now on.
                     part.lower_top();
                 }
-                true
             }
             _ => part.unlink_older(node),
         }
@@ -290,12 +281,11 @@ impl Part {
     }
 
     #[cold]
-    fn unlink_older(&mut self, node: &Node) -> bool {
-        let found = self.fences[..self.top].iter().rfind(|fence| fence.holds(node));
-        found.inspect(|fence| fence.clear());
-        let found = found.is_some();
+    fn unlink_older(&mut self, node: &Node) {
+        if let Some(fence) = self.fences[..self.top].iter().rfind(|fence| fence.holds(node)) {
+            fence.clear();
+        }
         self.lower_top();
-        found
     }
 
     /// Forgets the gaps below the top; returns it.
