@@ -201,7 +201,9 @@ impl Token {
         self.0 >> START_SHIFT & START
     }
 
-    fn namespace(self) -> u64 {
+    /// The namespaces, folded; zero if unknown.
+    #[inline]
+    pub(crate) fn namespace(self) -> u64 {
         self.0 >> NAMESPACE_SHIFT & NAMESPACE
     }
 }

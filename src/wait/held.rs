@@ -28,6 +28,11 @@ pub trait Held {
         word().is_mine()
     }
 
+    /// Whether a kernel's mark on the word proves that its holder on record is dead, without a look at that.
+    fn marks_are_proof(&self) -> bool {
+        false
+    }
+
     /// Who the backend knows to have taken the word last, while it is held.
     fn holder_on_record(&self) -> Option<Token> {
         None

@@ -10,16 +10,16 @@
 //! | an unmapped node stops the walk, as when a held lock's region goes | slices |
 //! | no list, or another form of it (musl, qemu-user, 32 bits) | slices |
 //! | unmapping between the free and `done` lets the kernel write elsewhere (glibc bug 14485) | the verb borrows the lock to its end |
-//! | a thread of another PID namespace with the same id dies at this word, and a live holder is marked | the mark is believed only if the holder on record is proven dead, or there is none; else it is taken back |
+//! | a thread of another PID namespace with the same id dies at this word, and a live holder is marked | who has taken it leaves its namespace there first; once there was a second one, a mark is believed only if the holder on record is proven dead, or there is none; else it is taken back |
 //! | the kernel takes the thread id out with its mark | the holder on record |
 //! | released by another thread, the node would stay in the holder's list | an error: only the holder releases |
-//! | an `exec` counts as a death | nowhere here, since thread id and start time stay: the mark is taken back |
+//! | an `exec` counts as a death | here, too: the new program has neither the guard nor the mapping. (Where two namespaces use the lock it is found alive, and the mark taken back.) |
 //! | a signal handler releases in the middle of a change of the list | `release` is not async-signal-safe here |
 
 use super::futex::Futex;
 use super::held::Held;
 use super::{Deadline, Wait, Woken, Word};
-use crate::atomic::{AtomicU64, Ordering};
+use crate::atomic::{AtomicU64, Ordering, fence};
 use crate::owner::Token;
 use crate::sys::robust::{self, Node};
 
@@ -36,15 +36,20 @@ use crate::sys::robust::{self, Node};
 pub struct KernelRobust {
     /// Who holds it, while it is held; zero in the instant between the taking and this.
     holder: AtomicU64,
-    reserved: u64,
+    /// The PID namespace of all who have ever taken it, as a token has it, plus one (so 1 is an unknown one); zero
+    /// while there was nobody, and [`SEVERAL`].
+    namespace: AtomicU64,
     node: Node,
 }
+
+const UNKNOWN: u64 = 1;
+const SEVERAL: u64 = u64::MAX;
 
 // The kernel finds the word 32 bytes before the entry, which is the second half of the node.
 const _: () = assert!(std::mem::offset_of!(KernelRobust, node) == 16 && size_of::<KernelRobust>() == 32);
 
 impl Wait for KernelRobust {
-    const NEW: Self = Self { holder: AtomicU64::new(0), reserved: 0, node: Node::NEW };
+    const NEW: Self = Self { holder: AtomicU64::new(0), namespace: AtomicU64::new(0), node: Node::NEW };
 
     fn wait(&self, word: Word<'_>, expected: u32, until: Deadline) -> Woken {
         Futex.wait(word, expected, until)
@@ -60,22 +65,23 @@ impl Held for KernelRobust {
 
     #[inline]
     fn taking(&self, me: Token, take: impl FnOnce() -> bool) -> bool {
-        let list = robust::mine();
-        if let Some(list) = &list {
-            list.pending(&self.node);
+        // Without `pending`, for by that a thread of another namespace could have a word marked that it never held. So who is
+        // killed between here and `link` is found by the slices.
+        if !take() {
+            return false;
         }
-        let taken = take();
-        if taken {
-            // Relaxed: read by those who find the word marked, as a hint whose every value is safe.
-            self.holder.store(me.0, Ordering::Relaxed);
+        // Relaxed: read by those who find the word marked, as a hint whose every value is safe.
+        self.holder.store(me.0, Ordering::Relaxed);
+        // Before `link`: whoever can have the kernel mark the word has been here. And after the taking, for a load before it
+        // would have the line brought here twice when others use the lock.
+        let here = me.namespace() + 1;
+        if self.namespace.load(Ordering::Relaxed) != here {
+            self.visit_from(here);
         }
-        if let Some(list) = &list {
-            if taken {
-                list.link(&self.node);
-            }
-            list.done();
+        if let Some(list) = robust::mine() {
+            list.link(&self.node);
         }
-        taken
+        true
     }
 
     #[inline(always)]
@@ -103,12 +109,31 @@ impl Held for KernelRobust {
         self.is_on_record()
     }
 
+    /// The kernel marks a word that has the id, in its own namespace, of a thread that dies at it. Where all are of one
+    /// namespace that is the holder; and to prove it once more takes twice as long as the kernel and the wake-up together.
+    fn marks_are_proof(&self) -> bool {
+        // edge: visit -> mark (Acquire end): who has read the mark sees the visit of the thread that it was made for. The
+        // Release end is the kernel's exchange of the word, on behalf of the visitor.
+        fence(Ordering::Acquire);
+        !matches!(self.namespace.load(Ordering::Relaxed), 0 | UNKNOWN | SEVERAL)
+    }
+
     fn holder_on_record(&self) -> Option<Token> {
         Some(Token(self.holder.load(Ordering::Relaxed))).filter(|token| !token.is_free())
     }
 }
 
 impl KernelRobust {
+    /// Leaves word of a thread that is the first, or of another namespace than those before it.
+    #[cold]
+    fn visit_from(&self, here: u64) {
+        // Relaxed, both: see `marks_are_proof`.
+        let first = self.namespace.compare_exchange(0, here, Ordering::Relaxed, Ordering::Relaxed);
+        if first.is_err_and(|others| others != here && others != SEVERAL) {
+            self.namespace.store(SEVERAL, Ordering::Relaxed);
+        }
+    }
+
     /// Whether the calling thread holds the word. The record says so, and not the word: the kernel may have taken the id out
     /// of that in error, and a load of it would wait for the atomic instruction that took it (2.4 ns of 6.7). Nor the
     /// list: a link outlives what it was for when the region was unmapped.

@@ -193,8 +193,8 @@ impl Drop for TakeDown {
 pub(crate) struct List(*mut Part);
 
 impl List {
-    /// Says that the thread is about to take, or to free, the word of `node`. If it is killed before `done`, the kernel
-    /// looks at that word, too: it marks it if it names the thread, and wakes a waiter if it is free.
+    /// Says that the thread is about to free the word of `node`. If it is killed before `done`, the kernel looks at that
+    /// word, too: it marks it if it names the thread, and wakes a waiter if it is free.
     #[inline]
     pub(crate) fn pending(&self, node: &Node) {
         self.set_pending(node.entry());
@@ -214,7 +214,7 @@ impl List {
         unsafe { (&raw mut (*((*self.0).head as *mut Head)).list_op_pending).write_volatile(entry) };
     }
 
-    /// Links the node of a word, between `pending` and `done`. Without room, it is left to the slices.
+    /// Links the node of a word that the thread has taken. Without room, it is left to the slices.
     #[inline]
     pub(crate) fn link(&self, node: &Node) {
         // SAFETY: the part is this thread's, and nothing else refers into it meanwhile.
