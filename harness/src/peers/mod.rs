@@ -15,6 +15,7 @@
 //! a peer is a type, never a `dyn`. A verb that fails panics, which ends the child and is reported with its name.
 
 mod court;
+mod fair;
 mod floor;
 mod gate;
 mod heir;
@@ -28,7 +29,8 @@ mod std_sync;
 pub(crate) mod faulty;
 
 pub use self::court::{Court, MonitorCourt, Signal};
-pub use self::floor::TwoAtomics;
+pub use self::fair::{AfterLosses, AfterMillis, Barging, Prototype};
+pub use self::floor::{BareSlices, TwoAtomics};
 pub use self::gate::{BarrierGate, GatePeer, LockGate, MonitorGate};
 pub use self::heir::{HeirPeer, Rigs};
 pub use self::parking_lot::{PlMonitor, PlMutex, PlRwLock};

@@ -12,7 +12,7 @@
 use super::{Case, Column, Extent, Group, Pace, Workload};
 use crate::crew::{self, Context, Placement, Team};
 use crate::params::{Params, Value};
-use crate::peers::{LockPeer, PlMutex, PthreadMutex, PthreadRobust, Sem, ShmLock, ShmMutex, StdMutex};
+use crate::peers::{LockPeer, PlMutex, PthreadMutex, PthreadRobust, Sem, ShmLock, ShmMutex, StdMutex, TwoAtomics};
 use crate::sample::{Measure, Sample};
 use crate::work;
 use shmsync::wait::{Futex, KernelRobust, PosixSem};
@@ -29,7 +29,7 @@ pub const WORKLOAD: Workload = Workload {
     measure: Measure::Throughput,
     sem_t: Some("sem_t"),
     pthread: Some("pthread mutex"),
-    columns: &[Column::CpuPerOp, Column::Shares],
+    columns: &[Column::CpuPerOp, Column::Shares, Column::Limit],
     on_request: false,
     groups,
 };
@@ -62,20 +62,30 @@ fn groups(extent: Extent) -> Vec<Group> {
     let many = Pace { warm: Duration::from_millis(50), sample: Duration::from_millis(300), rounds: 2 };
     let window = Pace { sample: Duration::from_secs(2), ..many }; // Long enough for shares that mean something.
     let mut groups = Vec::new();
+    // One alone: where nothing is done outside, no number of processes has more throughput.
+    let alone = |section_ns| Load { processes: 1, section_ns, outside_ns: 0 };
+    if extent == Extent::Full {
+        groups.extend([100, 1000].map(alone).map(|load| load.group(few, limits(load))));
+    }
     for (section_ns, outside_ns) in [(0, 0), (100, 0), (1000, 0), (1000, 1000)] {
         let load = |processes| Load { processes, section_ns, outside_ns };
-        let numbers: &[usize] = extent.pick(&[2, 8], &[2, 4, 8, 16]);
+        let numbers: &[usize] = match extent {
+            Extent::Quick => &[2, 8],
+            Extent::Full if outside_ns > 0 => &[2, 4, 16], // 8 are among those that have a longer window.
+            Extent::Full => &[2, 4, 8, 16],
+        };
         groups.extend(numbers.iter().map(|&processes| load(processes).group(few, peers(load(processes)))));
         if extent == Extent::Full && (section_ns, outside_ns) != (1000, 0) {
             let pace = if outside_ns > 0 { window } else { many };
-            groups.extend([64, 256].map(|processes| load(processes).group(pace, fewer_peers(load(processes)))));
+            let numbers: &[usize] = if outside_ns > 0 { &[8, 64, 256] } else { &[64, 256] };
+            groups.extend(numbers.iter().map(|&n| load(n).group(pace, fewer_peers(load(n)))));
         }
     }
     groups
 }
 
 fn peers(load: Load) -> Vec<Case> {
-    vec![
+    let mut peers = vec![
         case::<ShmLock<Futex>>(load),
         case::<ShmLock<PosixSem>>(load),
         case::<ShmLock<KernelRobust>>(load),
@@ -85,6 +95,20 @@ fn peers(load: Load) -> Vec<Case> {
         case::<PthreadRobust>(load),
         case::<StdMutex>(load),
         case::<PlMutex>(load),
+    ];
+    if load.processes == 2 {
+        peers.push(case::<TwoAtomics>(load));
+    }
+    peers
+}
+
+fn limits(load: Load) -> Vec<Case> {
+    vec![
+        case::<ShmLock<Futex>>(load),
+        case::<Sem>(load),
+        case::<PthreadMutex>(load),
+        case::<PthreadRobust>(load),
+        case::<TwoAtomics>(load),
     ]
 }
 

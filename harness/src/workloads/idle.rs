@@ -13,7 +13,9 @@ use super::{Case, Column, Extent, Group, Pace, Workload};
 use crate::crew::{self, Context, Placement, Team};
 use crate::histogram::Histogram;
 use crate::params::{Params, Value};
-use crate::peers::{BarrierGate, GatePeer, LockGate, MonitorGate, PthreadBarrier, PthreadMonitor, PthreadMutex};
+use crate::peers::{
+    BareSlices, BarrierGate, GatePeer, LockGate, MonitorGate, PthreadBarrier, PthreadMonitor, PthreadMutex,
+};
 use crate::peers::{PthreadRwLock, Sem, ShmBarrier, ShmEvent, ShmLock, ShmMonitor, ShmMutex};
 use crate::peers::{ShmPermitPool, ShmRLock, ShmRwLock, ShmSemaphore};
 use crate::sample::{Measure, Sample};
@@ -58,7 +60,7 @@ fn groups(extent: Extent) -> Vec<Group> {
         case::<MonitorGate<PthreadMonitor>>(20),
         case::<BarrierGate<PthreadBarrier>>(20),
     ];
-    let many = vec![case::<LockGate<ShmLock<Futex>>>(1000), case::<LockGate<Sem>>(1000)];
+    let many = vec![case::<LockGate<ShmLock<Futex>>>(1000), case::<BareSlices>(1000), case::<LockGate<Sem>>(1000)];
     match extent {
         Extent::Quick => vec![group(pace, 20, few)],
         Extent::Full => vec![group(pace, 20, all), group(pace, 1000, many)],

@@ -6,9 +6,12 @@ use crate::peers::faulty::{
     Deaf, DeafThreads, Forgetful, Forgotten, Mortal, MortalThreads, Open, OpenThreads, Selective,
 };
 use crate::peers::{
-    Court, LockGate, MonitorCourt, MonitorGate, Notify, PlMonitor, PlMutex, PthreadBarrier, PthreadMonitor,
+    AfterLosses, AfterMillis, BareSlices, Court, LockGate, MonitorCourt, MonitorGate, Notify, PlMonitor, PlMutex,
+    PthreadBarrier, PthreadMonitor,
 };
-use crate::peers::{PthreadMutex, PthreadRobust, PthreadRwLock, Sem, ShmEvent, ShmLock, ShmMutex, ShmPermitPool};
+use crate::peers::{
+    Prototype, PthreadMutex, PthreadRobust, PthreadRwLock, Sem, ShmEvent, ShmLock, ShmMutex, ShmPermitPool,
+};
 use crate::peers::{StdBarrier, StdMonitor, StdMutex, StdRwLock, TwoAtomics};
 use crate::sample::Sample;
 use shmsync::wait::{Futex, KernelRobust};
@@ -49,6 +52,11 @@ fn right_locks_pass() {
         good(contended::sample::<Sem>(&context, load(processes, section_ns)));
         good(contended::sample::<PthreadMutex>(&context, load(processes, section_ns)));
         good(contended::sample::<StdMutex>(&context, load(processes, section_ns)));
+        good(contended::sample::<Prototype<AfterLosses>>(&context, load(processes, section_ns)));
+        good(contended::sample::<Prototype<AfterMillis>>(&context, load(processes, section_ns)));
+    }
+    for processes in [1, 2] {
+        good(contended::sample::<TwoAtomics>(&context, load(processes, 100)));
     }
 }
 
@@ -107,6 +115,7 @@ fn waiters_use_some_cpu_time_or_none_and_none_is_let_through() {
     for percent in [
         used(idle::sample::<LockGate<ShmLock<Futex>>>(&context, 4)),
         used(idle::sample::<ShmEvent<Futex>>(&context, 4)),
+        used(idle::sample::<BareSlices>(&context, 4)),
         used(idle::sample::<ShmPermitPool<8, Futex>>(&context, 4)),
     ] {
         assert!(percent > 0.0 && percent < 50.0, "{percent} %");
