@@ -75,6 +75,8 @@ pub enum ErrorKind {
     LayoutMismatch,
     /// The file is shorter than its header says.
     Truncated,
+    /// The region is larger than the caller allows.
+    TooLarge,
     /// The file system or the memory is full.
     NoSpace,
     /// This system, file system or type cannot do that.

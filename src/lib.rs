@@ -52,7 +52,7 @@ pub mod wait;
 pub use error::{AcquireError, BarrierError, Error, ErrorKind, ReleaseError};
 pub use owner::Owner;
 #[cfg(not(loom))]
-pub use shm::{Handle, Options, Shared, unlink};
+pub use shm::{Handle, HugePages, Options, Shared, unlink};
 pub use sync::{
     Barrier, BarrierWaitResult, BoundedSemaphore, Condition, Event, Guard, Lock, LockGuard, LockResult, Member, Mutex,
     MutexGuard, Once, OnceCell, Permit, PermitPool, PoisonCause, PoisonError, RLock, RLockGuard, RwLock,

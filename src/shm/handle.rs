@@ -20,6 +20,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::layout::Layout;
 use super::mapping::Mapping;
 use super::place::Place;
+use super::terms::Terms;
 use crate::error::{Error, ErrorKind};
 use crate::sys::file::{self, Identity};
 
@@ -98,14 +99,14 @@ impl Handle {
     }
 
     /// The region behind it, in this process.
-    pub(super) fn attach(&self, layout: &Layout) -> Result<Mapping, Error> {
+    pub(super) fn attach(&self, layout: &Layout, terms: &Terms) -> Result<Mapping, Error> {
         let place = Place::Handle(self.to_string());
         // The number is looked at before it is duplicated, because closing a duplicate of a stranger's file would
         // drop the record locks that this process has on it; and after, because another thread may have reused it.
         self.verify(file::identity_of_number(self.number), &place)?;
         let file = file::duplicate(self.number).map_err(|e| Error::os(format!("cannot open {place}"), e))?;
         self.verify(file::identity(&file), &place)?;
-        Mapping::attach(file, place, layout)
+        Mapping::attach(file, place, layout, terms)
     }
 
     fn verify(&self, found: io::Result<Identity>, place: &Place) -> Result<(), Error> {

@@ -22,6 +22,7 @@
 use std::fs::{File, FileType};
 use std::io;
 use std::os::unix::fs::{FileExt, FileTypeExt};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
@@ -53,6 +54,10 @@ pub(super) struct Header {
 
 const SIZE: usize = size_of::<Header>();
 const _: () = assert!(SIZE == 128);
+const WORDS: usize = SIZE / 8;
+
+/// A header in memory, where others may write as well.
+pub(super) type Words = [AtomicU64; WORDS];
 
 impl Header {
     fn expected(layout: &Layout) -> Self {
@@ -72,10 +77,16 @@ impl Header {
         }
     }
 
-    /// Writes the header of a new region, which is not published yet.
-    pub(super) fn write(file: &File, layout: &Layout) -> io::Result<()> {
+    /// Writes the header of a new region, whose other bytes are all in place. Its magic comes last, so that a region
+    /// which others can see already becomes one at that moment.
+    pub(super) fn write(place: &Words, layout: &Layout) {
         let header = Self { boot_id: proc::boot_id().unwrap_or_default(), ..Self::expected(layout) };
-        file.write_all_at(header.as_bytes(), 0)
+        let words: [u64; WORDS] = zerocopy::transmute!(header);
+        for (at, word) in place.iter().zip(words).skip(1) {
+            at.store(word, Ordering::Relaxed); // published by the next
+        }
+        // edge: region written -> header read (Release end)
+        place[0].store(words[0], Ordering::Release);
     }
 
     /// Whether the file is a region for this layout, and long enough to be mapped as one.
@@ -195,9 +206,9 @@ mod tests {
     #[test]
     fn every_single_wrong_byte_before_the_boot_id_is_refused() {
         let layout = Layout::of::<u64>(0).unwrap();
-        let file = file::anonymous().unwrap();
+        let file = file::anonymous(false).unwrap();
         file.set_len(layout.total as u64).unwrap();
-        Header::write(&file, &layout).unwrap();
+        file.write_all_at(Header::expected(&layout).as_bytes(), 0).unwrap();
         Header::check(&file, &layout, &Place::Anonymous).unwrap();
         let mut bytes = [0; SIZE];
         file.read_exact_at(&mut bytes, 0).unwrap();

@@ -13,12 +13,12 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use memmap2::{MmapOptions, MmapRaw};
-
 use super::handle::Descriptor;
 use super::header::{Header, kind_of};
 use super::layout::{Layout, WAIT_TABLE};
+use super::memory::Memory;
 use super::place::Place;
+use super::terms::{HugePages, Terms};
 use crate::error::{Error, ErrorKind};
 use crate::sync::deadlock::Registration;
 use crate::sys::file::{self, Draft};
@@ -26,7 +26,7 @@ use crate::sys::file::{self, Draft};
 pub(super) struct Mapping {
     /// Before the mapping, for it must be dropped first.
     _registration: Registration,
-    map: MmapRaw,
+    memory: Memory,
     descriptor: Arc<Descriptor>,
     place: Place,
 }
@@ -35,10 +35,11 @@ impl Mapping {
     /// A region without a name, which only this process and those that it hands it to can reach.
     ///
     /// Here and below `fill` may write the payload, or leave it zero.
-    pub(super) fn anonymous(layout: &Layout, fill: impl FnOnce(Vacant<'_>)) -> Result<Self, Error> {
+    pub(super) fn anonymous(layout: &Layout, terms: &Terms, fill: impl FnOnce(Vacant<'_>)) -> Result<Self, Error> {
         let place = Place::Anonymous;
-        let file = file::anonymous().map_err(|e| Error::os(format!("cannot make {place}"), e))?;
-        let region = Self::make(file, place, layout, fill)?;
+        let reserved = terms.huge_pages == HugePages::Reserved;
+        let file = file::anonymous(reserved).map_err(|e| Error::os(format!("cannot make {place}"), e))?;
+        let region = Self::make(file, place, layout, terms, fill)?;
         file::seal_size(region.descriptor.file())
             .map_err(|e| Error::os(format!("cannot seal the size of {}", region.place), e))?;
         Ok(region)
@@ -48,17 +49,17 @@ impl Mapping {
     pub(super) fn create(
         place: Place,
         layout: &Layout,
-        mode: u32,
+        terms: &Terms,
         fill: impl FnOnce(Vacant<'_>),
     ) -> Result<Self, Error> {
         let path = path_of(&place)?;
-        let (draft, region) = Self::draft(&path, place, layout, mode, fill)?;
+        let (draft, region) = Self::draft(&path, place, layout, terms, fill)?;
         region.publish(&draft, &path)?;
         Ok(region)
     }
 
     /// A region that exists.
-    pub(super) fn open(place: Place, layout: &Layout) -> Result<Self, Error> {
+    pub(super) fn open(place: Place, layout: &Layout, terms: &Terms) -> Result<Self, Error> {
         let path = path_of(&place)?;
         let file = file::open(&path).map_err(|e| match path.symlink_metadata() {
             // For these the kernel's own words are "too many levels of symbolic links" and the like.
@@ -67,7 +68,8 @@ impl Mapping {
             }
             _ => Error::os(format!("cannot open {place}"), e),
         })?;
-        Self::attach(file, place, layout)
+        terms.check_owner(&file, &place)?;
+        Self::attach(file, place, layout, terms)
     }
 
     /// Whichever is possible. Of several processes that find nothing, each drafts a region and one publishes its own;
@@ -75,18 +77,18 @@ impl Mapping {
     pub(super) fn open_or_create(
         place: Place,
         layout: &Layout,
-        mode: u32,
+        terms: &Terms,
         fill: impl FnOnce(Vacant<'_>),
     ) -> Result<Self, Error> {
         let path = path_of(&place)?;
-        let open = || match Self::open(place.clone(), layout) {
+        let open = || match Self::open(place.clone(), layout, terms) {
             Err(e) if e.kind() == ErrorKind::NotFound => None,
             done => Some(done),
         };
         if let Some(done) = open() {
             return done;
         }
-        let (draft, region) = match Self::draft(&path, place.clone(), layout, mode, fill) {
+        let (draft, region) = match Self::draft(&path, place.clone(), layout, terms, fill) {
             // Perhaps it is the winner's region, or another loser's draft, for which there was no room beside it.
             Err(e) if e.kind() == ErrorKind::NoSpace => return open().unwrap_or(Err(e)),
             draft => draft?,
@@ -103,15 +105,17 @@ impl Mapping {
         }
     }
 
-    /// Maps a file that claims to be a region.
-    pub(super) fn attach(file: File, place: Place, layout: &Layout) -> Result<Self, Error> {
+    /// Maps a file that claims to be a region, whoever it belongs to.
+    pub(super) fn attach(file: File, place: Place, layout: &Layout, terms: &Terms) -> Result<Self, Error> {
+        terms.check_size(layout, &place)?;
         Header::check(&file, layout, &place)?;
-        Self::map(file, place, layout)
+        terms.check_pages(&file, &place)?;
+        Self::map(file, place, layout, terms)
     }
 
     /// The address of the payload (invariants 1 to 3).
     pub(super) fn payload(&self, offset: usize) -> *mut u8 {
-        self.map.as_mut_ptr().wrapping_add(offset)
+        self.memory.start().wrapping_add(offset)
     }
 
     pub(super) fn descriptor(&self) -> &Arc<Descriptor> {
@@ -127,14 +131,14 @@ impl Mapping {
         path: &Path,
         place: Place,
         layout: &Layout,
-        mode: u32,
+        terms: &Terms,
         fill: impl FnOnce(Vacant<'_>),
     ) -> Result<(Draft, Self), Error> {
         let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let (file, draft) = Draft::new(directory, mode).map_err(|e| {
+        let (file, draft) = Draft::new(directory, terms.mode).map_err(|e| {
             Error::os(format!("cannot make {place}: no file can be made in {}", directory.display()), e)
         })?;
-        Ok((draft, Self::make(file, place, layout, fill)?))
+        Ok((draft, Self::make(file, place, layout, terms, fill)?))
     }
 
     fn publish(&self, draft: &Draft, path: &Path) -> Result<(), Error> {
@@ -144,25 +148,34 @@ impl Mapping {
     }
 
     /// Turns a fresh file that nobody else has into a region.
-    fn make(file: File, place: Place, layout: &Layout, fill: impl FnOnce(Vacant<'_>)) -> Result<Self, Error> {
+    fn make(
+        file: File,
+        place: Place,
+        layout: &Layout,
+        terms: &Terms,
+        fill: impl FnOnce(Vacant<'_>),
+    ) -> Result<Self, Error> {
+        terms.check_size(layout, &place)?;
+        terms.check_pages(&file, &place)?;
         file::reserve(&file, layout.total as u64)
             .map_err(|e| Error::os(format!("cannot reserve {} bytes for {place}", layout.total), e))?;
-        Header::write(&file, layout).map_err(|e| Error::os(format!("cannot write the header of {place}"), e))?;
-        let region = Self::map(file, place, layout)?;
+        let region = Self::map(file, place, layout, terms)?;
         fill(Vacant { region: &region, layout });
+        Header::write(region.memory.head(), layout);
         Ok(region)
     }
 
-    fn map(file: File, place: Place, layout: &Layout) -> Result<Self, Error> {
+    fn map(file: File, place: Place, layout: &Layout, terms: &Terms) -> Result<Self, Error> {
         let cannot_map = |e| Error::os(format!("cannot map {} bytes of {place}", layout.total), e);
-        let map = MmapOptions::new().len(layout.total).map_raw(&file).map_err(cannot_map)?;
+        let memory = Memory::map(&file, layout.total, terms).map_err(cannot_map)?;
+        memory.prepare(terms, &place)?;
         let descriptor = Descriptor::new(file).map_err(cannot_map)?;
-        let at = |offset| map.as_mut_ptr().wrapping_add(offset);
+        let at = |offset| memory.start().wrapping_add(offset);
         let (payload, table) = (at(layout.offset).addr(), at(WAIT_TABLE).cast());
         // SAFETY: by invariants 1 to 3 payload and table lie in the mapping, which outlives the registration; and a mapping
         // begins at a page, so the table is aligned as the header's length is.
         let registration = unsafe { Registration::new(payload, layout.size, table) };
-        Ok(Self { _registration: registration, map, descriptor: Arc::new(descriptor), place })
+        Ok(Self { _registration: registration, memory, descriptor: Arc::new(descriptor), place })
     }
 }
 

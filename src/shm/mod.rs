@@ -3,9 +3,11 @@
 //! | file      | its one idea |
 //! |-----------|--------------|
 //! | `shared`  | [`Shared<T>`]: a `T` in a region, and every way to come by one |
-//! | `options` | [`Options`]: the same ways with a mode or a stamp of the user's own |
+//! | `options` | [`Options`]: the same ways where the defaults do not fit |
 //! | `handle`  | [`Handle`]: a region without a name, given to a child process |
 //! | `mapping` | the bytes without their type: made whole, published, opened, mapped |
+//! | `memory`  | mapped bytes, and who unmaps them |
+//! | `terms`   | whose a region may be, how large, and on which pages |
 //! | `header`  | the first 128 bytes, and the questions they must answer before anybody maps the rest |
 //! | `layout`  | where a `T` lies in its region, and the stamp that says so |
 //! | `place`   | what regions are called, and which names are none |
@@ -16,11 +18,14 @@ mod handle;
 mod header;
 mod layout;
 mod mapping;
+mod memory;
 mod options;
 mod place;
 mod shared;
+mod terms;
 
 pub use handle::Handle;
 pub use options::Options;
 pub use place::unlink;
 pub use shared::Shared;
+pub use terms::HugePages;

@@ -1,4 +1,4 @@
-//! The ways to a region with a mode or a stamp of one's own. `Shared`'s own constructors are these with the defaults.
+//! The ways to a region where the defaults do not fit. `Shared`'s own constructors are these with the defaults.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -11,6 +11,7 @@ use super::layout::Layout;
 use super::mapping::{Mapping, Vacant};
 use super::place::Place;
 use super::shared::Shared;
+use super::terms::{HugePages, Owners, Terms};
 use crate::error::Error;
 
 /// How a region is made or opened, where the defaults do not fit. From [`Shared::options`].
@@ -28,14 +29,15 @@ use crate::error::Error;
 /// # Ok::<(), shmsync::Error>(())
 /// ```
 pub struct Options<T> {
-    mode: u32,
+    terms: Terms,
     stamp: u64,
     of: PhantomData<fn() -> T>,
 }
 
-impl<T: FromBytes + Sync> Options<T> {
+/// What can be asked for.
+impl<T> Options<T> {
     pub(super) const fn new() -> Self {
-        Self { mode: 0o600, stamp: 0, of: PhantomData }
+        Self { terms: Terms::DEFAULT, stamp: 0, of: PhantomData }
     }
 
     /// Who may open a new region, as in `chmod`; 0600, the owner alone, unless asked. Whoever opens it writes to it, so
@@ -45,7 +47,7 @@ impl<T: FromBytes + Sync> Options<T> {
     /// It plays no part in opening, nor for anonymous regions, which have no name to open.
     #[must_use]
     pub const fn mode(mut self, mode: u32) -> Self {
-        self.mode = mode & 0o777;
+        self.terms.mode = mode & 0o777;
         self
     }
 
@@ -60,6 +62,94 @@ impl<T: FromBytes + Sync> Options<T> {
         self
     }
 
+    /// Opens regions of this user as well as the caller's own and root's.
+    ///
+    /// Everybody may make files in `/dev/shm` and `/tmp`, so the region that is found under a name may be a stranger's,
+    /// made there before yours was. He could write to it, or cut it off. Therefore what opens a region by its name or
+    /// path refuses those that belong to neither the caller's effective user nor root, with
+    /// [`PermissionDenied`](crate::ErrorKind::PermissionDenied). Say here whom else you expect. One other user is
+    /// remembered; the last call counts.
+    ///
+    /// A [`Handle`] is not found but given, so nobody is asked there.
+    ///
+    /// ```
+    /// use shmsync::Shared;
+    /// use std::sync::atomic::AtomicU64;
+    ///
+    /// # let name = &format!("/shmsync-doc-owner-{}", std::process::id());
+    /// # let counter = Shared::create(name, AtomicU64::new(7))?;
+    /// let daemon = 998; // which user it runs as
+    /// let counter = Shared::<AtomicU64>::options().allow_owner(daemon).open(name)?;
+    /// # shmsync::unlink(name)?;
+    /// # Ok::<(), shmsync::Error>(())
+    /// ```
+    #[must_use]
+    pub const fn allow_owner(mut self, user: u32) -> Self {
+        self.terms.owners = Owners::Trusted(Some(user));
+        self
+    }
+
+    /// Opens regions whoever they belong to, unlike [`allow_owner`](Self::allow_owner). For tools that look at all, and
+    /// for directories where only the right ones can make files.
+    #[must_use]
+    pub const fn allow_any_owner(mut self) -> Self {
+        self.terms.owners = Owners::Anybody;
+        self
+    }
+
+    /// The largest region that is made or opened, in bytes, its head of 4096 bytes included; larger ones are
+    /// [`TooLarge`](crate::ErrorKind::TooLarge). No limit unless asked.
+    ///
+    /// Nothing is reserved or mapped before the size is known to be allowed. That the file is longer than the region
+    /// does not count: what is behind the region is not mapped.
+    #[must_use]
+    pub const fn max_size(mut self, bytes: usize) -> Self {
+        self.terms.max_size = bytes;
+        self
+    }
+
+    /// Which pages the region is to have, for this process's mapping of it: see [`HugePages`].
+    ///
+    /// ```
+    /// use shmsync::{HugePages, Shared};
+    /// use std::sync::atomic::AtomicU64;
+    ///
+    /// type Table = [AtomicU64; 1 << 19]; // 4 MiB
+    /// let table = Shared::<Table>::options().huge_pages(HugePages::Transparent).anonymous_zeroed()?;
+    /// # Ok::<(), shmsync::Error>(())
+    /// ```
+    #[must_use]
+    pub const fn huge_pages(mut self, pages: HugePages) -> Self {
+        self.terms.huge_pages = pages;
+        self
+    }
+
+    /// Whether all of the region is kept in memory (`mlock`) for as long as this process has it mapped, so that nobody
+    /// ever waits for swap.
+    ///
+    /// Needs the privilege or room within `RLIMIT_MEMLOCK`: otherwise it is
+    /// [`PermissionDenied`](crate::ErrorKind::PermissionDenied), and nothing is made. It holds for this mapping; a forked
+    /// child's is not locked, though the pages stay as long as the parent's is.
+    #[must_use]
+    pub const fn lock_memory(mut self, lock: bool) -> Self {
+        self.terms.lock_memory = lock;
+        self
+    }
+
+    /// Whether the page faults of the whole region, those of writing included, are taken at once, and not by whoever
+    /// touches a page first.
+    ///
+    /// A page of a file on a disk counts as changed then. [`NoSpace`](crate::ErrorKind::NoSpace) when the memory is not to
+    /// be had. Before Linux 5.14 it is an advice, and nobody is told if it was not taken.
+    #[must_use]
+    pub const fn populate(mut self, populate: bool) -> Self {
+        self.terms.populate = populate;
+        self
+    }
+}
+
+/// The ways to a region.
+impl<T: FromBytes + Sync> Options<T> {
     /// As [`Shared::create`].
     #[allow(clippy::missing_errors_doc)] // Here and below: the type's documentation says where they are.
     pub fn create(&self, name: &str, value: T) -> Result<Shared<T>, Error> {
@@ -75,7 +165,7 @@ impl<T: FromBytes + Sync> Options<T> {
     /// As [`Shared::open`].
     #[allow(clippy::missing_errors_doc)]
     pub fn open(&self, name: &str) -> Result<Shared<T>, Error> {
-        Mapping::open(Place::named(name)?, &self.layout()?).map(Shared::new)
+        Mapping::open(Place::named(name)?, &self.layout()?, &self.terms).map(Shared::new)
     }
 
     /// As [`Shared::open_or_create`].
@@ -93,13 +183,13 @@ impl<T: FromBytes + Sync> Options<T> {
     /// As [`Shared::anonymous`].
     #[allow(clippy::missing_errors_doc)]
     pub fn anonymous(&self, value: T) -> Result<Shared<T>, Error> {
-        Mapping::anonymous(&self.layout()?, |vacant| vacant.put(value)).map(Shared::new)
+        Mapping::anonymous(&self.layout()?, &self.terms, |vacant| vacant.put(value)).map(Shared::new)
     }
 
     /// As [`Shared::anonymous_zeroed`].
     #[allow(clippy::missing_errors_doc)]
     pub fn anonymous_zeroed(&self) -> Result<Shared<T>, Error> {
-        Mapping::anonymous(&self.layout()?, leave_zero).map(Shared::new)
+        Mapping::anonymous(&self.layout()?, &self.terms, leave_zero).map(Shared::new)
     }
 
     /// As [`Shared::create_file`].
@@ -117,7 +207,7 @@ impl<T: FromBytes + Sync> Options<T> {
     /// As [`Shared::open_file`].
     #[allow(clippy::missing_errors_doc)]
     pub fn open_file(&self, path: impl AsRef<Path>) -> Result<Shared<T>, Error> {
-        Mapping::open(Place::file(path.as_ref())?, &self.layout()?).map(Shared::new)
+        Mapping::open(Place::file(path.as_ref())?, &self.layout()?, &self.terms).map(Shared::new)
     }
 
     /// As [`Shared::open_or_create_file`].
@@ -135,15 +225,15 @@ impl<T: FromBytes + Sync> Options<T> {
     /// As [`Shared::from_handle`].
     #[allow(clippy::missing_errors_doc)]
     pub fn from_handle(&self, handle: &Handle) -> Result<Shared<T>, Error> {
-        handle.attach(&self.layout()?).map(Shared::new)
+        handle.attach(&self.layout()?, &self.terms).map(Shared::new)
     }
 
     fn create_at(&self, place: Place, fill: impl FnOnce(Vacant<'_>)) -> Result<Shared<T>, Error> {
-        Mapping::create(place, &self.layout()?, self.mode, fill).map(Shared::new)
+        Mapping::create(place, &self.layout()?, &self.terms, fill).map(Shared::new)
     }
 
     fn open_or_create_at(&self, place: Place, fill: impl FnOnce(Vacant<'_>)) -> Result<Shared<T>, Error> {
-        Mapping::open_or_create(place, &self.layout()?, self.mode, fill).map(Shared::new)
+        Mapping::open_or_create(place, &self.layout()?, &self.terms, fill).map(Shared::new)
     }
 
     fn layout(&self) -> Result<Layout, Error> {
@@ -164,6 +254,15 @@ impl<T> Copy for Options<T> {}
 
 impl<T> fmt::Debug for Options<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Options").field("mode", &format_args!("{:#o}", self.mode)).field("stamp", &self.stamp).finish()
+        let Terms { mode, owners, huge_pages, lock_memory, populate, max_size } = self.terms;
+        f.debug_struct("Options")
+            .field("mode", &format_args!("{mode:#o}"))
+            .field("stamp", &self.stamp)
+            .field("owners", &owners)
+            .field("max_size", &max_size)
+            .field("huge_pages", &huge_pages)
+            .field("lock_memory", &lock_memory)
+            .field("populate", &populate)
+            .finish()
     }
 }

@@ -1,5 +1,5 @@
-//! The files behind regions on Linux: a draft that nobody can see, its publication; descriptors; and in [`memory`] what
-//! they take.
+//! The files behind regions on Linux: a draft that nobody can see, its publication; descriptors; in [`memory`] what
+//! they take, and in [`map`] what becomes of the pages of a mapping.
 //!
 //! A named region is drafted without a name and published whole by one `linkat` (D10). What a kill leaves behind:
 //!
@@ -14,6 +14,7 @@
 //! `EINTR` is retried everywhere: by std inside `File`'s calls, by [`uninterrupted`] around all others.
 #![allow(unsafe_code)]
 
+mod map;
 mod memory;
 
 use std::ffi::{CStr, CString};
@@ -26,6 +27,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+pub(crate) use map::{Aligned, in_whole_pages, lock, lock_limit, make_huge, populate, reserved_page};
 pub(crate) use memory::{page_size, reserve};
 
 /// Where `/name` lives: the tmpfs that `shm_open` uses as well.
@@ -130,9 +132,10 @@ fn link(directory: RawFd, from: &CStr, to: &CStr, flags: i32) -> io::Result<()> 
         .map(drop)
 }
 
-/// A file without any name that only its descriptor leads to.
-pub(crate) fn anonymous() -> io::Result<File> {
-    let flags = libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING;
+/// A file without any name that only its descriptor leads to; of huge pages that were set aside if `reserved`.
+pub(crate) fn anonymous(reserved: bool) -> io::Result<File> {
+    let huge = if reserved { libc::MFD_HUGETLB } else { 0 };
+    let flags = libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING | huge;
     // SAFETY: the name is a literal that ends in NUL.
     let make = |flags| uninterrupted(|| done(unsafe { libc::memfd_create(c"shmsync".as_ptr(), flags) }));
     let fd = match make(flags | libc::MFD_NOEXEC_SEAL) {
@@ -149,6 +152,12 @@ pub(crate) fn seal_size(file: &File) -> io::Result<()> {
     let seals = libc::F_SEAL_SHRINK | libc::F_SEAL_GROW | libc::F_SEAL_SEAL;
     // SAFETY: F_ADD_SEALS takes an integer; the borrowed file keeps the descriptor open.
     uninterrupted(|| done(unsafe { libc::fcntl(file.as_raw_fd(), libc::F_ADD_SEALS, seals) })).map(drop)
+}
+
+/// The user whose files this process makes.
+pub(crate) fn effective_user() -> u32 {
+    // SAFETY: takes nothing and cannot fail.
+    unsafe { libc::geteuid() }
 }
 
 // ---- Descriptors ------------------------------------------------------------------------------------------------

@@ -7,11 +7,12 @@ use std::mem::MaybeUninit;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
 
-use super::{done, uninterrupted};
+use super::{done, in_whole_pages, uninterrupted};
 
-/// Makes the fresh file `size` zero bytes long, all of them really there: a full file system is an error now and not a
+/// Makes the fresh file `size` zero bytes long (or a page's rest longer, on hugetlbfs), all of them really there: a full file system is an error now and not a
 /// SIGBUS later.
 pub(crate) fn reserve(file: &File, size: u64) -> io::Result<()> {
+    let size = in_whole_pages(file, size)?;
     file.set_len(size)?;
     if is_in_memory(file)? && size > memory_and_swap()? {
         // A tmpfs without a limit, as is under every memfd, would not refuse but eat memory until the OOM killer comes.
@@ -93,7 +94,7 @@ mod tests {
 
     #[test]
     fn filling_by_hand_reaches_the_end() {
-        let file = super::super::anonymous().unwrap();
+        let file = super::super::anonymous(false).unwrap();
         file.set_len(100_001).unwrap();
         fill_with_zeros(&file, 5, 100_001).unwrap();
         assert_eq!(file.metadata().unwrap().len(), 100_001);
