@@ -6,7 +6,7 @@ use std::fs;
 use std::os::unix::fs::chown;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
-use shm_support::{Directory, Name, become_nobody, in_child, is_root, refusal};
+use shm_support::{Directory, Name, become_nobody, in_child, is_root, mount_hugetlbfs, own_mounts, refusal};
 use shmsync::{ErrorKind, HugePages, Shared};
 
 const MEBIBYTE: usize = 1 << 20;
@@ -259,4 +259,26 @@ fn reserved_huge_pages_lie_on_hugetlbfs_or_nowhere() {
     region[2][5].store(9, Ordering::Relaxed);
     assert_eq!(same[2][5].load(Ordering::Relaxed), 9);
     options.from_handle(&region.handle()).unwrap();
+}
+
+#[test]
+fn a_file_on_hugetlbfs_has_reserved_pages_asked_or_not() {
+    let directory = Directory::new("hugetlbfs");
+    in_child(|| {
+        own_mounts();
+        mount_hugetlbfs(&directory);
+        for pages in [HugePages::Reserved, HugePages::No] {
+            let path = directory.join("region");
+            let options = Shared::<Megabytes<3>>::options().huge_pages(pages);
+            let region = match options.create_file_zeroed(&path) {
+                Err(e) if e.kind() == ErrorKind::NoSpace => panic!("skip: {e}"),
+                region => region.unwrap(),
+            };
+            assert!(kibibytes((&raw const *region).cast(), "KernelPageSize:") > 4);
+            let same = options.open_file(&path).unwrap();
+            region[2][5].store(9, Ordering::Relaxed);
+            assert_eq!(same[2][5].load(Ordering::Relaxed), 9);
+            fs::remove_file(&path).unwrap();
+        }
+    });
 }

@@ -1,6 +1,7 @@
 //! Names and directories that vanish with the test, and children that are somebody or somewhere else.
 #![allow(dead_code, unreachable_pub)] // Every test uses its part.
 
+use std::ffi::{CStr, CString};
 use std::io;
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
@@ -153,9 +154,17 @@ pub fn own_mounts() {
 
 /// After [`own_mounts`]: an empty file system of one MiB.
 pub fn mount_one_mebibyte(at: &Path) {
-    let path = std::ffi::CString::new(at.to_str().unwrap()).unwrap();
-    let (kind, data) = (c"tmpfs".as_ptr(), c"size=1m".as_ptr());
+    mount(c"tmpfs", at, c"size=1m");
+}
+
+/// After [`own_mounts`]: a file system whose pages are set aside.
+pub fn mount_hugetlbfs(at: &Path) {
+    mount(c"hugetlbfs", at, c"");
+}
+
+fn mount(kind: &CStr, at: &Path, data: &CStr) {
+    let path = CString::new(at.to_str().unwrap()).unwrap();
     // SAFETY: all strings end in NUL and outlive the call.
-    let done = unsafe { libc::mount(kind, path.as_ptr(), kind, 0, data.cast()) } == 0;
-    assert!(done, "skip: no tmpfs can be mounted: {}", io::Error::last_os_error());
+    let done = unsafe { libc::mount(kind.as_ptr(), path.as_ptr(), kind.as_ptr(), 0, data.as_ptr().cast()) } == 0;
+    assert!(done, "skip: no {kind:?} can be mounted: {}", io::Error::last_os_error());
 }
