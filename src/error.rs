@@ -73,7 +73,7 @@ pub enum ErrorKind {
     NotARegion,
     /// The region was made for another type, version, processor or layout.
     LayoutMismatch,
-    /// The file is shorter than its header says.
+    /// The file, or the memory, is shorter than the region.
     Truncated,
     /// The region is larger than the caller allows.
     TooLarge,

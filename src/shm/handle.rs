@@ -92,8 +92,12 @@ pub struct Handle {
 }
 
 impl Handle {
-    pub(super) fn new(mapping: &Mapping) -> Self {
-        let held = Arc::clone(mapping.descriptor());
+    /// `None` if the region was mapped by somebody else.
+    pub(super) fn new(mapping: &Mapping) -> Option<Self> {
+        mapping.descriptor().map(|held| Self::holding(Arc::clone(held)))
+    }
+
+    fn holding(held: Arc<Descriptor>) -> Self {
         held.count(1);
         Self { number: held.file.as_raw_fd(), identity: held.identity, held: Some(held) }
     }

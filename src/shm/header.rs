@@ -16,7 +16,8 @@
 //! | 80–127  | `reserved`       | zeros; not looked at |
 //!
 //! It is written before the region is published and never changes. Yet whoever may write the file may scribble over
-//! it at any time, so it is read once, into a copy, by `read` and not through the mapping. And it is believed in nothing:
+//! it at any time, so it is read once, into a copy, by `read` and not through the
+//! mapping (or where there is only memory, by atomics). And it is believed in nothing:
 //! each field is compared with what `T` asks for, and the addresses come from `T` alone.
 
 use std::fs::{File, FileType};
@@ -89,6 +90,18 @@ impl Header {
         place[0].store(words[0], Ordering::Release);
     }
 
+    /// Makes it the header of no region.
+    pub(super) fn erase(place: &Words) {
+        place[0].store(0, Ordering::Relaxed); // who sees the magic of before has come before
+    }
+
+    /// Whether this is a region for this layout, in memory of so many bytes.
+    pub(super) fn check_memory(words: &Words, length: usize, layout: &Layout, place: &Place) -> Result<(), Error> {
+        // edge: region written -> header read (Acquire end), the magic first
+        let words: [u64; WORDS] = std::array::from_fn(|n| words[n].load(Ordering::Acquire));
+        Self::judge(zerocopy::transmute!(words), SIZE, length as u64, layout, place)
+    }
+
     /// Whether the file is a region for this layout, and long enough to be mapped as one.
     pub(super) fn check(file: &File, layout: &Layout, place: &Place) -> Result<(), Error> {
         let cannot_read = |e| Error::os(format!("cannot read {place}"), e);
@@ -102,18 +115,23 @@ impl Header {
         }
         let mut bytes = [0; SIZE];
         let read = read_up_to(file, &mut bytes).map_err(cannot_read)?;
+        Self::judge(bytes, read, length, layout, place)
+    }
+
+    /// What is to be said of the first bytes, of which `read` could be read, of something that is so long.
+    fn judge(bytes: [u8; SIZE], read: usize, length: u64, layout: &Layout, place: &Place) -> Result<(), Error> {
         if bytes[..read.min(MAGIC.len())] != MAGIC[..read.min(MAGIC.len())] {
             return not_a_region(place, "it does not begin with the mark of one");
         }
         if read < SIZE {
-            let message = format!("{place} is cut off: the header is {SIZE} bytes long, the file {length}");
+            let message = format!("{place} is cut off: the header is {SIZE} bytes long, the whole {length}");
             return Err(Error::new(ErrorKind::Truncated, message));
         }
         let header: Self = zerocopy::transmute!(bytes);
         header.compare(&Self::expected(layout), place)?;
         if length < header.total_size {
             let message =
-                format!("{place} is cut off: its header says {} bytes, the file has {length}", header.total_size);
+                format!("{place} is cut off: its header says {} bytes, there are {length}", header.total_size);
             return Err(Error::new(ErrorKind::Truncated, message));
         }
         Ok(())

@@ -5,7 +5,7 @@
 //! 1. the mapping is readable, writable, shared, and at least `layout.total` bytes long;
 //! 2. the payload lies within it, aligned as its layout asks, behind the header;
 //! 3. it stays mapped, at the same address, as long as the `Mapping` lives;
-//! 4. the file was no shorter than the mapping when it was mapped, and if it is anonymous never will be;
+//! 4. its file was no shorter than the mapping when it was mapped, and if it is anonymous never will be;
 //! 5. all of it was zero, or written by whoever made it, before anybody else could see it.
 #![allow(unsafe_code)]
 
@@ -27,7 +27,8 @@ pub(super) struct Mapping {
     /// Before the mapping, for it must be dropped first.
     _registration: Registration,
     memory: Memory,
-    descriptor: Arc<Descriptor>,
+    /// `None` if the memory was mapped by somebody else.
+    descriptor: Option<Arc<Descriptor>>,
     place: Place,
 }
 
@@ -40,7 +41,7 @@ impl Mapping {
         let reserved = terms.huge_pages == HugePages::Reserved;
         let file = file::anonymous(reserved).map_err(|e| Error::os(format!("cannot make {place}"), e))?;
         let region = Self::make(file, place, layout, terms, fill)?;
-        file::seal_size(region.descriptor.file())
+        file::seal_size(region.file())
             .map_err(|e| Error::os(format!("cannot seal the size of {}", region.place), e))?;
         Ok(region)
     }
@@ -118,8 +119,8 @@ impl Mapping {
         self.memory.start().wrapping_add(offset)
     }
 
-    pub(super) fn descriptor(&self) -> &Arc<Descriptor> {
-        &self.descriptor
+    pub(super) fn descriptor(&self) -> Option<&Arc<Descriptor>> {
+        self.descriptor.as_ref()
     }
 
     pub(super) fn place(&self) -> &Place {
@@ -142,9 +143,7 @@ impl Mapping {
     }
 
     fn publish(&self, draft: &Draft, path: &Path) -> Result<(), Error> {
-        draft
-            .publish(self.descriptor.file(), path)
-            .map_err(|e| Error::os(format!("cannot give {} its name", self.place), e))
+        draft.publish(self.file(), path).map_err(|e| Error::os(format!("cannot give {} its name", self.place), e))
     }
 
     /// Turns a fresh file that nobody else has into a region.
@@ -161,7 +160,7 @@ impl Mapping {
             .map_err(|e| Error::os(format!("cannot reserve {} bytes for {place}", layout.total), e))?;
         let region = Self::map(file, place, layout, terms)?;
         fill(Vacant { region: &region, layout });
-        Header::write(region.memory.head(), layout);
+        Header::write(region.memory.header(), layout);
         Ok(region)
     }
 
@@ -170,12 +169,71 @@ impl Mapping {
         let memory = Memory::map(&file, layout.total, terms).map_err(cannot_map)?;
         memory.prepare(terms, &place)?;
         let descriptor = Descriptor::new(file).map_err(cannot_map)?;
+        // SAFETY: both lengths are `layout.total`, and a mapping begins at a page, to which every layout is aligned.
+        Ok(unsafe { Self::of(memory, Some(Arc::new(descriptor)), place, layout) })
+    }
+
+    /// # Safety
+    /// The memory is no shorter than the layout, and begins at a multiple of its alignment.
+    unsafe fn of(memory: Memory, descriptor: Option<Arc<Descriptor>>, place: Place, layout: &Layout) -> Self {
         let at = |offset| memory.start().wrapping_add(offset);
         let (payload, table) = (at(layout.offset).addr(), at(WAIT_TABLE).cast());
-        // SAFETY: by invariants 1 to 3 payload and table lie in the mapping, which outlives the registration; and a mapping
-        // begins at a page, so the table is aligned as the header's length is.
+        // SAFETY: by the caller's promise payload and table lie in the memory, which outlives the registration; and the
+        // table is aligned as the memory is, to eight bytes.
         let registration = unsafe { Registration::new(payload, layout.size, table) };
-        Ok(Self { _registration: registration, memory, descriptor: Arc::new(descriptor), place })
+        Self { _registration: registration, memory, descriptor, place }
+    }
+
+    /// Of a region that was made of one.
+    fn file(&self) -> &File {
+        self.descriptor.as_ref().expect("it was made of a file").file()
+    }
+}
+
+/// In memory that somebody else has mapped.
+impl Mapping {
+    /// The region that is there.
+    ///
+    /// # Safety
+    /// The memory begins at a multiple of the layout's alignment.
+    pub(super) unsafe fn attach_within(
+        memory: Memory,
+        place: Place,
+        layout: &Layout,
+        terms: &Terms,
+    ) -> Result<Self, Error> {
+        terms.check_size(layout, &place)?;
+        Header::check_memory(memory.header(), memory.length(), layout, &place)?;
+        // SAFETY: it is as long as the header says, which says what the layout does; and the caller's promise.
+        Ok(unsafe { Self::of(memory, None, place, layout) })
+    }
+
+    /// Makes a region there, whatever it was before.
+    ///
+    /// # Safety
+    /// The memory begins at a multiple of the layout's alignment, and until this returns nobody else uses its bytes, other
+    /// than to read the header.
+    pub(super) unsafe fn init_within(
+        memory: Memory,
+        place: Place,
+        layout: &Layout,
+        terms: &Terms,
+        fill: impl FnOnce(Vacant<'_>),
+    ) -> Result<Self, Error> {
+        terms.check_size(layout, &place)?;
+        let found = memory.length();
+        if found < layout.total {
+            let message = format!("{place} would need {} bytes of memory, there are {found}", layout.total);
+            return Err(Error::new(ErrorKind::Truncated, message));
+        }
+        Header::erase(memory.header());
+        // SAFETY: it is long enough, and the caller's promise.
+        let region = unsafe { Self::of(memory, None, place, layout) };
+        // SAFETY: the head behind the header and the payload lie within, and nobody else uses them.
+        unsafe { region.payload(WAIT_TABLE).write_bytes(0, layout.total - WAIT_TABLE) };
+        fill(Vacant { region: &region, layout });
+        Header::write(region.memory.header(), layout);
+        Ok(region)
     }
 }
 

@@ -1,7 +1,7 @@
 //! Mapped bytes, and who unmaps them.
 //!
 //! What holds for every [`Memory`], and `mapping` relies on: from `start` on, `length` bytes are mapped, readable and
-//! writable, at the same address for as long as it lives; there is room for a header, aligned to its words.
+//! writable, at the same address for as long as it lives; they are no fewer than a region's head, aligned to eight.
 #![allow(unsafe_code)]
 
 use std::any::Any;
@@ -20,7 +20,7 @@ use crate::sys::file::{self, Aligned};
 pub(super) struct Memory {
     start: NonNull<u8>,
     length: usize,
-    /// Unmaps it when dropped.
+    /// Unmaps it when dropped, unless that is the caller's business.
     _keeper: Box<dyn Any + Send + Sync>,
 }
 
@@ -31,7 +31,7 @@ unsafe impl Send for Memory {}
 unsafe impl Sync for Memory {}
 
 impl Memory {
-    /// Maps the first `length` bytes, no less than a region's head, of a file that has as many. On hugetlbfs it is the whole of the last page.
+    /// Maps the first `length` bytes, as many as a head at least, of a file that has as many. On hugetlbfs it is the whole of the last page.
     pub(super) fn map(file: &File, length: usize, terms: &Terms) -> io::Result<Self> {
         let too_large = |_| io::Error::from_raw_os_error(libc::ENOMEM);
         let length = usize::try_from(file::in_whole_pages(file, length as u64)?).map_err(too_large)?;
@@ -45,8 +45,17 @@ impl Memory {
         Ok(Self::new(map.as_mut_ptr(), length, map))
     }
 
+    /// What somebody else has mapped. `keeper` is kept, and may unmap it when it is dropped.
+    ///
+    /// # Safety
+    /// While the keeper lives, the range is mapped for reading and writing, can be touched without a fault, and is written
+    /// to by others only as a region is. It is as long as a region's head, and aligned to eight bytes.
+    pub(super) unsafe fn lent(start: *mut u8, length: usize, keeper: impl Any + Send + Sync) -> Self {
+        Self::new(start, length, keeper)
+    }
+
     fn new(start: *mut u8, length: usize, keeper: impl Any + Send + Sync) -> Self {
-        let start = NonNull::new(start).expect("no mapping begins at zero");
+        let start = NonNull::new(start).expect("nothing is mapped at zero");
         Self { start, length, _keeper: Box::new(keeper) }
     }
 
@@ -55,10 +64,13 @@ impl Memory {
     }
 
     /// Where the header is.
-    pub(super) fn head(&self) -> &Words {
-        // SAFETY: by the invariant it is mapped, large enough and aligned; and others write there by atomics, or by system
-        // calls.
+    pub(super) fn header(&self) -> &Words {
+        // SAFETY: by the invariant it is mapped, long enough and aligned; others write there by atomics, or by system calls.
         unsafe { self.start.cast().as_ref() }
+    }
+
+    pub(super) fn length(&self) -> usize {
+        self.length
     }
 
     /// Makes of its pages what the terms ask for, before anybody uses them.

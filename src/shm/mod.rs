@@ -4,6 +4,8 @@
 //! |-----------|--------------|
 //! | `shared`  | [`Shared<T>`]: a `T` in a region, and every way to come by one |
 //! | `options` | [`Options`]: the same ways where the defaults do not fit |
+//! | `lent`    | regions in memory that somebody else has mapped |
+//! | `shmem`   | regions in a `shared_memory::Shmem`, with the feature of that name |
 //! | `handle`  | [`Handle`]: a region without a name, given to a child process |
 //! | `mapping` | the bytes without their type: made whole, published, opened, mapped |
 //! | `memory`  | mapped bytes, and who unmaps them |
@@ -17,11 +19,14 @@
 mod handle;
 mod header;
 mod layout;
+mod lent;
 mod mapping;
 mod memory;
 mod options;
 mod place;
 mod shared;
+#[cfg(feature = "shared_memory")]
+mod shmem;
 mod terms;
 
 pub use handle::Handle;

@@ -236,13 +236,17 @@ impl<T: FromBytes + Sync> Options<T> {
         Mapping::open_or_create(place, &self.layout()?, &self.terms, fill).map(Shared::new)
     }
 
-    fn layout(&self) -> Result<Layout, Error> {
+    pub(super) fn terms(&self) -> &Terms {
+        &self.terms
+    }
+
+    pub(super) fn layout(&self) -> Result<Layout, Error> {
         Layout::of::<T>(self.stamp)
     }
 }
 
 /// For large types: a fresh region is zero bytes, which are a `T`, so that no `T` ever passes over the stack.
-fn leave_zero(_: Vacant<'_>) {}
+pub(super) fn leave_zero(_: Vacant<'_>) {}
 
 impl<T> Clone for Options<T> {
     fn clone(&self) -> Self {

@@ -18,6 +18,8 @@ pub(super) enum Place {
     File(PathBuf),
     Anonymous,
     Handle(String),
+    /// At this address, where somebody else has mapped it.
+    Memory(usize),
 }
 
 impl Place {
@@ -52,7 +54,7 @@ impl Place {
         match self {
             Self::Named(name) => Some(Path::new(file::DIRECTORY).join(&name[1..])),
             Self::File(path) => Some(path.clone()),
-            Self::Anonymous | Self::Handle(_) => None,
+            Self::Anonymous | Self::Handle(_) | Self::Memory(_) => None,
         }
     }
 }
@@ -67,6 +69,7 @@ impl fmt::Display for Place {
             Self::Named(name) => write!(f, "region {name:?}"),
             Self::File(path) => write!(f, "region file {path:?}"),
             Self::Anonymous => f.write_str("an anonymous region"),
+            Self::Memory(address) => write!(f, "the region at {address:#x}"),
             Self::Handle(handle) => write!(f, "the region of handle {handle}"),
         }
     }

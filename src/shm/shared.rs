@@ -13,7 +13,7 @@ use super::handle::Handle;
 use super::layout::offset_of_payload;
 use super::mapping::Mapping;
 use super::options::Options;
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 
 /// A `T` in memory that other processes map as well. It dereferences to `&T`.
 ///
@@ -22,6 +22,7 @@ use crate::error::Error;
 /// | named       | [`create`](Self::create)       | its name `/name`: the file `/dev/shm/name`   | [unlinked](crate::unlink) and closed by all, or at a reboot |
 /// | in a file   | [`create_file`](Self::create_file) | its path, on any file system             | the file is removed and closed by all |
 /// | anonymous   | [`anonymous`](Self::anonymous) | a [`Handle`], or being forked                | closed by all |
+/// | lent        | [`init_mmap`](Self::init_mmap), [`init_raw`](Self::init_raw) | who maps the same memory       | who mapped it says so |
 ///
 /// # What may be shared
 ///
@@ -272,9 +273,24 @@ impl<T: FromBytes + Sync> Shared<T> {
     }
 
     /// This region in a form that a child process can be given.
+    ///
+    /// # Panics
+    /// If it lies in memory that you mapped yourself, as [`try_handle`](Self::try_handle) tells.
     #[must_use]
     pub fn handle(&self) -> Handle {
-        Handle::new(&self.mapping)
+        self.try_handle().unwrap_or_else(|e| panic!("{e}"))
+    }
+
+    /// [`handle`](Self::handle), where it is not known how the region was come by.
+    ///
+    /// # Errors
+    /// [`Unsupported`](crate::ErrorKind::Unsupported) if it lies in memory that somebody else has mapped, from
+    /// [`from_raw`](Self::from_raw) and the like: the descriptor, if there is one, is not known here.
+    pub fn try_handle(&self) -> Result<Handle, Error> {
+        Handle::new(&self.mapping).ok_or_else(|| {
+            let message = format!("{} has no handle, for it was mapped by somebody else", self.mapping.place());
+            Error::new(ErrorKind::Unsupported, message)
+        })
     }
 }
 
