@@ -41,6 +41,10 @@ impl Descriptor {
         &self.file
     }
 
+    pub(super) fn identity(&self) -> Identity {
+        self.identity
+    }
+
     /// One handle more, or one less. Count and mark change together, under the lock.
     fn count(&self, change: isize) {
         let mut handles = self.handles.lock().unwrap_or_else(PoisonError::into_inner);
@@ -49,11 +53,12 @@ impl Descriptor {
     }
 }
 
-/// A region in a form that a child process can be given: text, and a descriptor that the child inherits.
+/// A region in a form that another process can be given: text, and a descriptor that a child inherits.
 ///
 /// Made by [`Shared::handle`](crate::Shared::handle). Pass its text on as an argument or in the environment, parse it
 /// in the child, and attach with [`Shared::from_handle`](crate::Shared::from_handle). It works for every region, with
-/// a name or without, and for one whose name has been [unlinked](crate::unlink).
+/// a name or without, and for one whose name has been [unlinked](crate::unlink). To a process that is no child it can be
+/// [sent](Self::send) over a Unix socket.
 ///
 /// **Keep it until the child has been started**: as long as it lives, every program that this process starts inherits
 /// the descriptor, and no longer. It keeps the region's memory in being, whatever becomes of the `Shared` it was made
@@ -97,20 +102,46 @@ impl Handle {
         mapping.descriptor().map(|held| Self::holding(Arc::clone(held)))
     }
 
-    fn holding(held: Arc<Descriptor>) -> Self {
+    pub(super) fn holding(held: Arc<Descriptor>) -> Self {
         held.count(1);
         Self { number: held.file.as_raw_fd(), identity: held.identity, held: Some(held) }
     }
 
     /// The region behind it, in this process.
     pub(super) fn attach(&self, layout: &Layout, terms: &Terms) -> Result<Mapping, Error> {
-        let place = Place::Handle(self.to_string());
+        Mapping::attach(self.open()?, self.place(), layout, terms)
+    }
+
+    /// Whether nobody, whoever has it, can cut the region off any more, so that it never raises `SIGBUS`: true of
+    /// [anonymous](crate::Shared::anonymous) ones. To be asked of what a peer sends who is not trusted. False also if
+    /// it cannot be told.
+    #[must_use]
+    pub fn is_sealed(&self) -> bool {
+        self.open().is_ok_and(|file| file::is_sealed(&file))
+    }
+
+    /// The file behind it, by a descriptor of its own.
+    pub(super) fn open(&self) -> Result<File, Error> {
+        let place = self.place();
         // The number is looked at before it is duplicated, because closing a duplicate of a stranger's file would
         // drop the record locks that this process has on it; and after, because another thread may have reused it.
         self.verify(file::identity_of_number(self.number), &place)?;
         let file = file::duplicate(self.number).map_err(|e| Error::os(format!("cannot open {place}"), e))?;
         self.verify(file::identity(&file), &place)?;
-        Mapping::attach(file, place, layout, terms)
+        Ok(file)
+    }
+
+    /// The descriptor that it keeps open, unless it was parsed.
+    pub(super) fn held(&self) -> Option<&Arc<Descriptor>> {
+        self.held.as_ref()
+    }
+
+    pub(super) fn identity(&self) -> Identity {
+        self.identity
+    }
+
+    fn place(&self) -> Place {
+        Place::Handle(self.to_string())
     }
 
     fn verify(&self, found: io::Result<Identity>, place: &Place) -> Result<(), Error> {

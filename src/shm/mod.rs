@@ -6,6 +6,7 @@
 //! | `options` | [`Options`]: the same ways where the defaults do not fit |
 //! | `lent`    | regions in memory that somebody else has mapped |
 //! | `shmem`   | regions in a `shared_memory::Shmem`, with the feature of that name |
+//! | `socket`  | a handle on its way to another process, which need be no child |
 //! | `handle`  | [`Handle`]: a region without a name, given to a child process |
 //! | `mapping` | the bytes without their type: made whole, published, opened, mapped |
 //! | `memory`  | mapped bytes, and who unmaps them |
@@ -27,6 +28,7 @@ mod place;
 mod shared;
 #[cfg(feature = "shared_memory")]
 mod shmem;
+mod socket;
 mod terms;
 
 pub use handle::Handle;

@@ -30,6 +30,8 @@ use std::path::{Path, PathBuf};
 pub(crate) use map::{Aligned, in_whole_pages, lock, lock_limit, make_huge, populate, reserved_page};
 pub(crate) use memory::{page_size, reserve};
 
+use super::{done, uninterrupted};
+
 /// Where `/name` lives: the tmpfs that `shm_open` uses as well.
 pub(crate) const DIRECTORY: &str = "/dev/shm";
 
@@ -185,6 +187,13 @@ pub(crate) fn identity_of_number(number: RawFd) -> io::Result<Identity> {
     Ok(Identity { device: about.st_dev as u64, inode: about.st_ino as u64 })
 }
 
+/// Whether nobody can make this file shorter any more.
+pub(crate) fn is_sealed(file: &File) -> bool {
+    // SAFETY: F_GET_SEALS takes nothing; the borrowed file keeps the descriptor open. Files that know no seals are EINVAL.
+    let seals = uninterrupted(|| done(unsafe { libc::fcntl(file.as_raw_fd(), libc::F_GET_SEALS) }));
+    seals.is_ok_and(|seals| seals & libc::F_SEAL_SHRINK != 0)
+}
+
 /// A descriptor of our own for whatever this number stands for. The number itself is not taken over.
 pub(crate) fn duplicate(number: RawFd) -> io::Result<File> {
     // SAFETY: F_DUPFD_CLOEXEC takes an integer and leaves `number` alone; one that is not open is EBADF.
@@ -202,21 +211,6 @@ pub(crate) fn set_inherited(file: &File, inherited: bool) {
     // SAFETY: F_SETFD takes an integer; the borrowed file keeps the descriptor open.
     let set = uninterrupted(|| done(unsafe { libc::fcntl(file.as_raw_fd(), libc::F_SETFD, flags) }));
     set.expect("F_SETFD on an open descriptor has no error");
-}
-
-// ---- The door ---------------------------------------------------------------------------------------------------
-
-fn done(result: i32) -> io::Result<i32> {
-    if result == -1 { Err(io::Error::last_os_error()) } else { Ok(result) }
-}
-
-fn uninterrupted<R>(mut call: impl FnMut() -> io::Result<R>) -> io::Result<R> {
-    loop {
-        match call() {
-            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-            result => return result,
-        }
-    }
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ pub(crate) mod peek;
 pub(crate) mod proc;
 pub(crate) mod robust;
 pub(crate) mod sem;
+pub(crate) mod socket;
 pub(crate) mod thread;
 
 use std::io;
@@ -34,6 +35,21 @@ pub(crate) fn nap_until(nanos: u64) -> bool {
 /// A timespec of `nanos`, which callers keep within a slice of now and so within 32 bits of seconds.
 fn timespec(nanos: u64) -> libc::timespec {
     libc::timespec { tv_sec: (nanos / 1_000_000_000) as _, tv_nsec: (nanos % 1_000_000_000) as _ }
+}
+
+// ---- The door: -1 becomes errno, and EINTR another try ----------------------------------------------------------
+
+fn done<N: PartialEq + From<i8>>(result: N) -> io::Result<N> {
+    if result == N::from(-1) { Err(io::Error::last_os_error()) } else { Ok(result) }
+}
+
+fn uninterrupted<R>(mut call: impl FnMut() -> io::Result<R>) -> io::Result<R> {
+    loop {
+        match call() {
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            result => return result,
+        }
+    }
 }
 
 fn errno() -> i32 {

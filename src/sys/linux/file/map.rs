@@ -9,7 +9,7 @@ use std::mem::MaybeUninit;
 use std::os::fd::AsRawFd;
 use std::ptr;
 
-use super::{done, uninterrupted};
+use super::super::{done, uninterrupted};
 
 /// How long a file is that has `size` bytes at least: on hugetlbfs files consist of whole pages.
 pub(crate) fn in_whole_pages(file: &File, size: u64) -> io::Result<u64> {

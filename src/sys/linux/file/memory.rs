@@ -7,7 +7,8 @@ use std::mem::MaybeUninit;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
 
-use super::{done, in_whole_pages, uninterrupted};
+use super::super::{done, uninterrupted};
+use super::in_whole_pages;
 
 /// Makes the fresh file `size` zero bytes long (or a page's rest longer, on hugetlbfs), all of them really there: a full file system is an error now and not a
 /// SIGBUS later.
