@@ -27,6 +27,7 @@
 //!
 //! | floor | what |
 //! |---|---|
+//! | [`process`] | children that are given regions: started, waited for, ended |
 //! | `shm` | [`Shared`]: regions of shared memory, named, file-backed or anonymous |
 //! | `sync` | [`Lock`], [`RLock`], [`Mutex`], [`RwLock`], [`Semaphore`], [`BoundedSemaphore`], [`PermitPool`], [`Condition`], [`Event`], [`Barrier`], [`Once`], [`OnceCell`] |
 //! | [`wait`] | the seam: what sleeps, for how long, and how long it spins before |
@@ -42,6 +43,8 @@ mod error;
 #[cfg(loom)]
 pub mod model;
 mod owner;
+#[cfg(not(loom))]
+pub mod process;
 #[cfg(not(loom))]
 mod shm;
 mod sync;

@@ -159,12 +159,32 @@ impl Handle {
     }
 }
 
+/// A handle that is not one yet: it keeps the region in being, and nobody inherits it.
+#[derive(Debug, Clone)]
+pub(crate) struct Kept {
+    number: RawFd,
+    identity: Identity,
+    held: Option<Arc<Descriptor>>,
+}
+
+impl Handle {
+    pub(crate) fn keep(&self) -> Kept {
+        Kept { number: self.number, identity: self.identity, held: self.held.clone() }
+    }
+}
+
+impl Kept {
+    pub(crate) fn handle(&self) -> Handle {
+        match &self.held {
+            Some(held) => Handle::holding(Arc::clone(held)),
+            None => Handle { number: self.number, identity: self.identity, held: None },
+        }
+    }
+}
+
 impl Clone for Handle {
     fn clone(&self) -> Self {
-        if let Some(held) = &self.held {
-            held.count(1);
-        }
-        Self { number: self.number, identity: self.identity, held: self.held.clone() }
+        self.keep().handle()
     }
 }
 

@@ -32,6 +32,7 @@ mod socket;
 mod terms;
 
 pub use handle::Handle;
+pub(crate) use handle::Kept;
 pub use options::Options;
 pub use place::unlink;
 pub use shared::Shared;

@@ -8,6 +8,7 @@
 //!   whether somebody else is;
 //! - `peek::word`: reading memory at an address that is not to be trusted;
 //! - `robust::{mine, Node}`: what the kernel does to the words that a dying thread holds;
+//! - `process::{fork, exit_at_once, open, end, wait, reap, signal}`: children, by descriptor;
 //! - `file`: regions of shared memory; `socket::{send, receive}`: their descriptors on the way to another process.
 
 #[cfg(loom)]

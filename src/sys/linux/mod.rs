@@ -5,6 +5,7 @@ pub(crate) mod file;
 pub(crate) mod futex;
 pub(crate) mod peek;
 pub(crate) mod proc;
+pub(crate) mod process;
 pub(crate) mod robust;
 pub(crate) mod sem;
 pub(crate) mod socket;
@@ -32,7 +33,7 @@ pub(crate) fn nap_until(nanos: u64) -> bool {
     result == libc::EINTR
 }
 
-/// A timespec of `nanos`, which callers keep within a slice of now and so within 32 bits of seconds.
+/// A timespec of `nanos`, which callers keep within 32 bits of seconds: a slice from now, or an hour.
 fn timespec(nanos: u64) -> libc::timespec {
     libc::timespec { tv_sec: (nanos / 1_000_000_000) as _, tv_nsec: (nanos % 1_000_000_000) as _ }
 }
