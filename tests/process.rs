@@ -1,5 +1,8 @@
 //! Children as the library starts and holds them: programs that are really started, and forks.
 
+#[allow(dead_code, unreachable_pub)] // A part is used.
+#[path = "support/namespaces.rs"]
+mod namespaces;
 mod shm_support;
 
 use std::io::{Read, Write};
@@ -9,6 +12,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use std::{fs, io, mem, thread};
 
+use namespaces::{Nested, next_id_is};
 use shm_support::{LIMIT, in_child};
 use shmsync::process::{self, Child, Command, inherited};
 use shmsync::{AcquireError, ErrorKind, Handle, Lock, Shared};
@@ -219,26 +223,23 @@ fn a_child_that_has_ended_is_known_to_have_and_is_no_zombie() {
     assert_eq!(state(child.pid()), '-');
 }
 
-/// The number may be somebody else's by then.
+/// The number may be somebody else's by then: here, where the test chooses the numbers, it is.
 #[test]
 fn no_signal_goes_to_a_stranger() {
-    let child = fork(|| 0);
-    joined(&child);
-    let last = "/proc/sys/kernel/ns_last_pid";
-    for _ in 0..50 {
-        if let Err(e) = fs::write(last, (child.pid() - 1).to_string()) {
-            return eprintln!("skipped: {last}: {e}");
-        }
-        let stranger = sleeper();
-        if stranger.pid() == child.pid() {
+    in_child(|| {
+        let nested = Nested::new(|| {
+            let child = fork(|| 0);
+            joined(&child);
+            next_id_is(child.pid());
+            let stranger = sleeper();
+            assert_eq!(stranger.pid(), child.pid());
             child.kill().unwrap();
             assert!(!child.is_alive());
             assert_eq!(child.exit_code(), Some(0));
             assert_eq!(stranger.join(Some(ms(50))).unwrap(), None, "a stranger was killed");
-            return;
-        }
-    }
-    eprintln!("skipped: the number was always taken by another process");
+        });
+        nested.join();
+    });
 }
 
 #[test]
@@ -475,7 +476,7 @@ fn nothing_of_the_parent_is_unwound_or_dropped_in_the_child() {
     assert_eq!(drops.load(Ordering::Relaxed), 1);
 }
 
-/// In a process with a single thread, whose panic hook says nothing, as a panic may only there.
+/// In a process with a single thread, whose panic hook takes no lock, as a panic may only there.
 #[test]
 fn a_panic_ends_the_child_with_101_and_goes_no_further() {
     struct Worse;
@@ -485,7 +486,9 @@ fn a_panic_ends_the_child_with_101_and_goes_no_further() {
         }
     }
     in_child(|| {
-        std::panic::set_hook(Box::new(|_| ()));
+        let nowhere = fs::File::options().write(true).open("/dev/null").unwrap();
+        // SAFETY: in this child alone, whose complaints go to its parent by another way as well.
+        unsafe { libc::dup2(nowhere.as_raw_fd(), libc::STDERR_FILENO) };
         let child = fork(|| panic!("on purpose"));
         assert_eq!(joined(&child).code(), Some(101));
         let child = fork(|| std::panic::panic_any(Worse));

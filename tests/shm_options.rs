@@ -267,7 +267,7 @@ fn a_file_on_hugetlbfs_has_reserved_pages_asked_or_not() {
     in_child(|| {
         own_mounts();
         mount_hugetlbfs(&directory);
-        for pages in [HugePages::Reserved, HugePages::No] {
+        for pages in [HugePages::Reserved, HugePages::No, HugePages::Transparent] {
             let path = directory.join("region");
             let options = Shared::<Megabytes<3>>::options().huge_pages(pages);
             let region = match options.create_file_zeroed(&path) {

@@ -112,7 +112,7 @@ impl Handle {
         Mapping::attach(self.open()?, self.place(), layout, terms)
     }
 
-    /// Whether nobody, whoever has it, can cut the region off any more, so that it never raises `SIGBUS`: true of
+    /// Whether nobody, whoever has it, can cut the region off any more, which would raise `SIGBUS` in all who use it: true of
     /// [anonymous](crate::Shared::anonymous) ones. To be asked of what a peer sends who is not trusted. False also if
     /// it cannot be told.
     #[must_use]

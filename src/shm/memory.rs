@@ -31,18 +31,20 @@ unsafe impl Send for Memory {}
 unsafe impl Sync for Memory {}
 
 impl Memory {
-    /// Maps the first `length` bytes, as many as a head at least, of a file that has as many. On hugetlbfs it is the whole of the last page.
+    /// Maps the first `length` bytes, as many as a head at least, of a file that has as many. On hugetlbfs it is the whole
+    /// of the last page.
     pub(super) fn map(file: &File, length: usize, terms: &Terms) -> io::Result<Self> {
         let too_large = |_| io::Error::from_raw_os_error(libc::ENOMEM);
-        let length = usize::try_from(file::in_whole_pages(file, length as u64)?).map_err(too_large)?;
-        if terms.huge_pages == HugePages::Transparent {
-            if let Some(map) = Aligned::map(file, length)? {
-                file::make_huge(map.start(), length);
-                return Ok(Self::new(map.start(), length, map));
+        let whole = usize::try_from(file::in_whole_pages(file, length as u64)?).map_err(too_large)?;
+        // On hugetlbfs they are huge anyhow, and perhaps larger than those.
+        if terms.huge_pages == HugePages::Transparent && file::reserved_page(file)?.is_none() {
+            if let Some(map) = Aligned::map(file, whole)? {
+                file::make_huge(map.start(), whole);
+                return Ok(Self::new(map.start(), whole, map));
             }
         }
-        let map = MmapOptions::new().len(length).map_raw(file)?;
-        Ok(Self::new(map.as_mut_ptr(), length, map))
+        let map = MmapOptions::new().len(whole).map_raw(file)?;
+        Ok(Self::new(map.as_mut_ptr(), whole, map))
     }
 
     /// What somebody else has mapped. `keeper` is kept, and may unmap it when it is dropped.
