@@ -1,187 +1,21 @@
-//! Children as the library starts and holds them: programs that are really started, and forks.
+//! How children end, and waiting for it.
 
 #[allow(dead_code, unreachable_pub)] // A part is used.
 #[path = "support/namespaces.rs"]
 mod namespaces;
+mod process_support;
 mod shm_support;
 
-use std::io::{Read, Write};
 use std::os::fd::{AsFd, AsRawFd};
-use std::process::{ExitStatus, Stdio};
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
-use std::{fs, io, mem, thread};
+use std::{fs, mem, thread};
 
 use namespaces::{Nested, next_id_is};
-use shm_support::{LIMIT, in_child};
-use shmsync::process::{self, Child, Command, inherited};
-use shmsync::{AcquireError, ErrorKind, Handle, Lock, Shared};
+use process_support::{LIMIT, eventually, fork, joined, ms, sleeper, state};
+use shm_support::in_child;
+use shmsync::Shared;
 use shmsync_harness::process::{fork as watched_fork, watchdog};
-
-const fn ms(n: u64) -> Duration {
-    Duration::from_millis(n)
-}
-
-/// This very program, started anew to do one of its ignored tests.
-fn program(part: &str) -> Command {
-    let mut command = Command::new(std::env::current_exe().unwrap());
-    command.args(["--ignored", "--exact", "--nocapture", part]).stdout(Stdio::null());
-    command
-}
-
-/// Forks from a test, whose process has several threads. The child does not outlive the test.
-fn fork(f: impl FnOnce() -> u8) -> Child {
-    let parent = std::process::id();
-    let f = || {
-        // SAFETY: sets an attribute of the child.
-        unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
-        if std::os::unix::process::parent_id() == parent { f() } else { 1 }
-    };
-    // SAFETY: no child of this file does anything but system calls, panics aside, of which the one test that has them says
-    // why they may.
-    unsafe { process::fork(f).unwrap() }
-}
-
-/// A child that runs until it is killed.
-fn sleeper() -> Child {
-    let mut child = fork(|| {
-        loop {
-            // SAFETY: no memory is involved.
-            unsafe { libc::pause() };
-        }
-    });
-    child.kill_on_drop(true);
-    child
-}
-
-#[track_caller]
-fn joined(child: &Child) -> ExitStatus {
-    child.join(Some(LIMIT)).unwrap().expect("it ends in time")
-}
-
-/// The state letter of a process in `/proc`, `'-'` if there is none.
-fn state(pid: u32) -> char {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    stat.rsplit(") ").next().and_then(|rest| rest.chars().next()).unwrap_or('-')
-}
-
-#[track_caller]
-fn eventually(what: &str, ready: impl Fn() -> bool) {
-    let deadline = Instant::now() + LIMIT;
-    while !ready() {
-        assert!(Instant::now() < deadline, "{what}: not after {LIMIT:?}");
-        thread::sleep(ms(1));
-    }
-}
-
-// ---- Regions for programs ---------------------------------------------------------------------------------------
-
-fn add(handle: &Handle) {
-    Shared::<AtomicU64>::from_handle(handle).unwrap().fetch_add(1, Ordering::Relaxed);
-}
-
-#[test]
-#[ignore = "the part of a child"]
-fn child_that_inherits_two_and_starts_a_child() {
-    for name in ["jobs", "second one, ä"] {
-        add(&inherited(name).unwrap());
-    }
-    for absent in ["", "third", "a=b", "a\0b", "jobs "] {
-        assert_eq!(inherited(absent).unwrap_err().kind(), ErrorKind::NotFound, "{absent:?}");
-    }
-    let child = program("child_that_inherits").spawn().unwrap();
-    assert!(child.join(None).unwrap().unwrap().success());
-}
-
-#[test]
-#[ignore = "the part of a child"]
-fn child_that_inherits() {
-    add(&inherited("jobs").unwrap());
-}
-
-#[test]
-#[ignore = "the part of a child"]
-fn child_by_argument() {
-    add(&std::env::args().next_back().unwrap().parse().unwrap());
-}
-
-#[test]
-#[ignore = "the part of a child"]
-fn child_that_is_told_but_not_given() {
-    let handle = inherited("jobs").unwrap();
-    assert_eq!(Shared::<AtomicU64>::from_handle(&handle).unwrap_err().kind(), ErrorKind::NotFound);
-}
-
-#[test]
-fn programs_are_given_regions() {
-    let _watchdog = watchdog(LIMIT, "programs that are given regions");
-    let (one, two) = (Shared::anonymous(AtomicU64::new(0)).unwrap(), Shared::anonymous(AtomicU64::new(0)).unwrap());
-    let mut command = program("child_that_inherits_two_and_starts_a_child");
-    // The handles are gone before the start, and the second of a name counts.
-    command.region("jobs", &two.handle()).region("jobs", &one.handle()).region("second one, ä", &two.handle());
-    for round in 1..=2 {
-        assert!(joined(&command.spawn().unwrap()).success());
-        assert_eq!((one.load(Ordering::Relaxed), two.load(Ordering::Relaxed)), (2 * round, round));
-    }
-    let mut command = program("child_by_argument");
-    command.region_arg(&one.handle());
-    assert!(joined(&command.spawn().unwrap()).success());
-    assert_eq!(one.load(Ordering::Relaxed), 5);
-    // And the command keeps the region in being.
-    drop(one);
-    assert!(joined(&command.spawn().unwrap()).success());
-}
-
-#[test]
-fn other_programs_do_not_inherit_what_a_command_keeps() {
-    let _watchdog = watchdog(LIMIT, "a program that is given nothing");
-    let region = Shared::anonymous(AtomicU64::new(0)).unwrap();
-    let text = region.handle().to_string();
-    let mut command = program("child_that_inherits");
-    command.region("jobs", &region.handle());
-    let mut other = program("child_that_is_told_but_not_given");
-    other.env("SHMSYNC_REGION_jobs", &text);
-    assert!(joined(&command.spawn().unwrap()).success());
-    assert!(joined(&other.spawn().unwrap()).success());
-}
-
-#[test]
-fn names_that_cannot_stand_in_the_environment_are_refused() {
-    let region = Shared::anonymous(AtomicU64::new(0)).unwrap();
-    for name in ["", "a=b", "a\0b"] {
-        let error = program("none").region(name, &region.handle()).spawn().unwrap_err();
-        assert_eq!(error.kind(), io::ErrorKind::InvalidInput, "{name:?}");
-        assert!(error.to_string().contains(&format!("{name:?}")), "{error}");
-    }
-}
-
-#[test]
-fn what_is_no_handle_in_the_environment_is_an_invalid_name() {
-    let child = program("child_that_was_told_nonsense").env("SHMSYNC_REGION_jobs", "nonsense").spawn().unwrap();
-    assert!(joined(&child).success());
-}
-
-#[test]
-#[ignore = "the part of a child"]
-fn child_that_was_told_nonsense() {
-    assert_eq!(inherited("jobs").unwrap_err().kind(), ErrorKind::InvalidName);
-}
-
-#[test]
-fn pipes_and_std_commands_work_as_they_do() {
-    let _watchdog = watchdog(LIMIT, "cat");
-    let mut cat = Command::from(std::process::Command::new("cat"));
-    let mut child = cat.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-    child.stdin.take().unwrap().write_all(b"meow").unwrap();
-    let mut said = String::new();
-    child.stdout.take().unwrap().read_to_string(&mut said).unwrap();
-    assert_eq!(said, "meow");
-    assert!(joined(&child).success() && child.stderr.is_none());
-    let error = Command::new("/no/such/program").spawn().unwrap_err();
-    assert_eq!(error.kind(), io::ErrorKind::NotFound);
-}
-
-// ---- How children end -------------------------------------------------------------------------------------------
 
 #[test]
 fn exit_codes_are_codes_or_negative_signals() {
@@ -268,6 +102,47 @@ fn all_threads_that_wait_hear_of_it() {
     }
 }
 
+/// A debugger hears first that a process has ended, and its parent when the debugger has.
+#[test]
+fn a_child_whose_debugger_keeps_its_end_is_waited_for() {
+    let child = sleeper();
+    let step = Shared::anonymous(AtomicU32::new(0)).unwrap();
+    let pid = child.pid() as libc::pid_t;
+    let _debugger = watched_fork(|| {
+        // SAFETY: takes numbers, and writes nothing.
+        let seized = unsafe { libc::ptrace(libc::PTRACE_SEIZE, pid, 0, 0) } == 0;
+        step.store(if seized { 1 } else { 2 }, Ordering::Relaxed);
+        while step.load(Ordering::Relaxed) != 3 {
+            thread::sleep(ms(1));
+        }
+        // SAFETY: takes numbers, and writes nothing.
+        unsafe { libc::waitpid(pid, std::ptr::null_mut(), libc::__WALL) };
+    });
+    eventually("the debugger", || step.load(Ordering::Relaxed) != 0);
+    if step.load(Ordering::Relaxed) == 2 {
+        return eprintln!("skipped: no process may be debugged here");
+    }
+    child.kill().unwrap();
+    eventually("its end", || state(child.pid()) == 'Z');
+    assert_eq!(child.join(Some(ms(50))).unwrap(), None);
+    step.store(3, Ordering::Relaxed);
+    joined(&child);
+    assert_eq!(child.exit_code(), Some(-libc::SIGKILL));
+}
+
+#[test]
+fn its_descriptor_can_be_polled() {
+    let child = sleeper();
+    let readable = |timeout| {
+        let mut poll = libc::pollfd { fd: child.as_fd().as_raw_fd(), events: libc::POLLIN, revents: 0 };
+        // SAFETY: one pollfd, alive over the call.
+        unsafe { libc::poll(&mut poll, 1, timeout) == 1 }
+    };
+    assert!(!readable(0));
+    child.kill().unwrap();
+    assert!(readable(60_000));
+}
+
 // ---- Time -------------------------------------------------------------------------------------------------------
 
 #[test]
@@ -333,176 +208,4 @@ fn signals_do_not_end_the_wait() {
         child.kill().unwrap();
         joined(&child);
     });
-}
-
-// ---- What is left of them ---------------------------------------------------------------------------------------
-
-#[test]
-fn a_dropped_child_goes_on_and_leaves_no_zombie_for_ever() {
-    let gate = Shared::anonymous(AtomicU32::new(0)).unwrap();
-    let pids: Vec<u32> = (0..5)
-        .map(|_| {
-            let child = fork(|| {
-                while gate.load(Ordering::Relaxed) == 0 {
-                    // SAFETY: no memory is involved.
-                    unsafe { libc::usleep(1000) };
-                }
-                gate.fetch_add(1, Ordering::Relaxed);
-                0
-            });
-            child.pid()
-        })
-        .collect();
-    assert!(pids.iter().all(|pid| !"Z-".contains(state(*pid))), "they go on");
-    gate.store(1, Ordering::Relaxed);
-    eventually("their end", || pids.iter().all(|pid| "Z-".contains(state(*pid))));
-    assert_eq!(gate.load(Ordering::Relaxed), 6);
-    joined(&fork(|| 0));
-    assert!(pids.iter().all(|pid| state(*pid) == '-'), "zombies are left");
-}
-
-#[test]
-fn a_child_may_be_killed_when_it_is_dropped() {
-    let mut child = sleeper();
-    let pid = child.pid();
-    child.kill_on_drop(true);
-    drop(child);
-    assert_eq!(state(pid), '-');
-}
-
-#[test]
-fn a_forked_copy_of_a_child_is_a_picture() {
-    let child = sleeper(); // which its owner kills on drop
-    in_child(|| {
-        assert!(child.is_alive());
-        assert_eq!(child.join(None).unwrap_err().raw_os_error(), Some(libc::ECHILD));
-        assert_eq!(child.exit_code(), None);
-        // SAFETY: read once, and the other one is forgotten with this process.
-        drop(unsafe { std::ptr::read(&child) });
-    });
-    assert_eq!(child.join(Some(ms(20))).unwrap(), None, "a picture has killed it");
-    in_child(|| child.kill().unwrap());
-    joined(&child);
-}
-
-#[test]
-fn without_a_descriptor_nothing_is_started() {
-    in_child(|| {
-        let limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-        // SAFETY: reads that local; the limit is this child's own.
-        assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &limit) }, 0);
-        // SAFETY: the child does nothing.
-        let error = unsafe { process::fork(|| 0) }.unwrap_err();
-        assert_eq!(error.raw_os_error(), Some(libc::EMFILE));
-        assert_eq!(Command::new("true").spawn().unwrap_err().raw_os_error(), Some(libc::EMFILE));
-        // SAFETY: takes numbers, and writes nothing.
-        let waited = unsafe { libc::waitpid(-1, std::ptr::null_mut(), libc::WNOHANG) };
-        assert_eq!((waited, io::Error::last_os_error().raw_os_error()), (-1, Some(libc::ECHILD)), "a child is left");
-    });
-}
-
-/// The kernel throws away how they end.
-#[test]
-fn who_ignores_sigchld_still_waits_for_children() {
-    in_child(|| {
-        // SAFETY: in this child alone.
-        unsafe { libc::signal(libc::SIGCHLD, libc::SIG_IGN) };
-        let child = sleeper();
-        assert_eq!(child.join(Some(ms(20))).unwrap(), None);
-        child.kill().unwrap();
-        assert_eq!(child.join(Some(LIMIT)).unwrap_err().raw_os_error(), Some(libc::ECHILD));
-        assert!(!child.is_alive());
-        assert_eq!(child.exit_code(), None);
-    });
-}
-
-/// A debugger hears first that a process has ended, and its parent when the debugger has.
-#[test]
-fn a_child_whose_debugger_keeps_its_end_is_waited_for() {
-    let child = sleeper();
-    let step = Shared::anonymous(AtomicU32::new(0)).unwrap();
-    let pid = child.pid() as libc::pid_t;
-    let _debugger = watched_fork(|| {
-        // SAFETY: takes numbers, and writes nothing.
-        let seized = unsafe { libc::ptrace(libc::PTRACE_SEIZE, pid, 0, 0) } == 0;
-        step.store(if seized { 1 } else { 2 }, Ordering::Relaxed);
-        while step.load(Ordering::Relaxed) != 3 {
-            thread::sleep(ms(1));
-        }
-        // SAFETY: takes numbers, and writes nothing.
-        unsafe { libc::waitpid(pid, std::ptr::null_mut(), libc::__WALL) };
-    });
-    eventually("the debugger", || step.load(Ordering::Relaxed) != 0);
-    if step.load(Ordering::Relaxed) == 2 {
-        return eprintln!("skipped: no process may be debugged here");
-    }
-    child.kill().unwrap();
-    eventually("its end", || state(child.pid()) == 'Z');
-    assert_eq!(child.join(Some(ms(50))).unwrap(), None);
-    step.store(3, Ordering::Relaxed);
-    joined(&child);
-    assert_eq!(child.exit_code(), Some(-libc::SIGKILL));
-}
-
-#[test]
-fn its_descriptor_can_be_polled() {
-    let child = sleeper();
-    let readable = |timeout| {
-        let mut poll = libc::pollfd { fd: child.as_fd().as_raw_fd(), events: libc::POLLIN, revents: 0 };
-        // SAFETY: one pollfd, alive over the call.
-        unsafe { libc::poll(&mut poll, 1, timeout) == 1 }
-    };
-    assert!(!readable(0));
-    child.kill().unwrap();
-    assert!(readable(60_000));
-}
-
-// ---- Forks ------------------------------------------------------------------------------------------------------
-
-#[test]
-fn nothing_of_the_parent_is_unwound_or_dropped_in_the_child() {
-    struct Counted<'a>(&'a AtomicU32);
-    impl Drop for Counted<'_> {
-        fn drop(&mut self) {
-            self.0.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-    let drops = Shared::anonymous(AtomicU32::new(0)).unwrap();
-    {
-        let _mine = Counted(&drops);
-        assert_eq!(joined(&fork(|| 5)).code(), Some(5));
-        assert_eq!(drops.load(Ordering::Relaxed), 0);
-    }
-    assert_eq!(drops.load(Ordering::Relaxed), 1);
-}
-
-/// In a process with a single thread, whose panic hook takes no lock, as a panic may only there.
-#[test]
-fn a_panic_ends_the_child_with_101_and_goes_no_further() {
-    struct Worse;
-    impl Drop for Worse {
-        fn drop(&mut self) {
-            panic!("worse");
-        }
-    }
-    in_child(|| {
-        let nowhere = fs::File::options().write(true).open("/dev/null").unwrap();
-        // SAFETY: in this child alone, whose complaints go to its parent by another way as well.
-        unsafe { libc::dup2(nowhere.as_raw_fd(), libc::STDERR_FILENO) };
-        let child = fork(|| panic!("on purpose"));
-        assert_eq!(joined(&child).code(), Some(101));
-        let child = fork(|| std::panic::panic_any(Worse));
-        assert_eq!(joined(&child).code(), Some(101));
-    });
-}
-
-#[test]
-fn a_forked_child_is_somebody_else_to_the_primitives() {
-    let lock = Shared::anonymous(Lock::new()).unwrap();
-    lock.acquire().unwrap();
-    let child = fork(|| u8::from(lock.try_acquire() == Err(AcquireError::WouldBlock)));
-    assert_eq!(joined(&child).code(), Some(1), "its parent's lock is not its own");
-    lock.release().unwrap();
-    joined(&fork(|| lock.acquire().map_or(1, |()| 0)));
-    assert!(matches!(lock.acquire(), Err(AcquireError::OwnerDied(_))));
 }

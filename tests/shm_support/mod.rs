@@ -1,6 +1,7 @@
 //! Names and directories that vanish with the test, and children that are somebody or somewhere else.
 #![allow(dead_code, unreachable_pub)] // Every test uses its part.
 
+use std::error::Error as _;
 use std::ffi::{CStr, CString};
 use std::io;
 use std::ops::Deref;
@@ -167,4 +168,17 @@ fn mount(kind: &CStr, at: &Path, data: &CStr) {
     // SAFETY: all strings end in NUL and outlive the call.
     let done = unsafe { libc::mount(kind.as_ptr(), path.as_ptr(), kind.as_ptr(), 0, data.as_ptr().cast()) } == 0;
     assert!(done, "skip: no {kind:?} can be mounted: {}", io::Error::last_os_error());
+}
+
+/// How many descriptors this process has.
+pub fn descriptors() -> usize {
+    std::fs::read_dir("/proc/self/fd").unwrap().count()
+}
+
+/// The kind of the error of the system that is behind it.
+#[track_caller]
+pub fn reason<T: std::fmt::Debug>(result: Result<T, Error>) -> io::ErrorKind {
+    let error = result.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Os, "{error}");
+    error.source().and_then(|source| source.downcast_ref::<io::Error>()).unwrap().kind()
 }
