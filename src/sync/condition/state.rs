@@ -6,14 +6,14 @@
 //! | 8 | `SLEEPERS`: somebody may sleep on the low half |
 //! | 9–22 | number of notifications, modulo 2¹⁴ |
 //! | 23 | `CROWD`: the last notification came when more waited than there are CPUs beside the notifier's |
-//! | 24–31 | CPU of the last to register, plus one |
+//! | 24–31 | CPU of the last to register that might have been spun for, plus one |
 //! | 32–43 | signals: notifications for one that no waiter has taken yet |
 //! | 44–55 | waiters of this generation, those included that a signal is meant for; never fewer than signals |
 //! | 56–63 | generation, modulo 2⁸ |
 //!
 //! | who | does | to the word |
 //! |---|---|---|
-//! | a waiter, lock in hand | registers | waiters + 1, its CPU; remembers the generation and the number of notifications |
+//! | a waiter, lock in hand | registers | waiters + 1, its CPU unless in a crowd; remembers the generation and the number of notifications |
 //! | a notifier of some | signals | signals + n, notifications + 1 |
 //! | a notifier of all | ends the generation | generation + 1, waiters = signals = 0, notifications + 1, no `SLEEPERS` |
 //! | a waiter that sees a signal younger than itself | takes it | waiters − 1, signals − 1 |
@@ -54,7 +54,7 @@ impl Ticket {
     /// Who notified last may be the waiter itself, as when two take turns. Then the partner is the one who waited last.
     pub(super) fn new(before: State, registered: State) -> Self {
         let notifier = before.notifier_cpu();
-        let partner = if notifier == registered.waiter_cpu() { before.waiter_cpu() } else { notifier };
+        let partner = if notifier == Cpu::mine() { before.waiter_cpu() } else { notifier };
         Self { generation: registered.generation(), notifications: registered.notifications(), partner }
     }
 
@@ -134,10 +134,17 @@ impl State {
         Cpu((self.0 >> Self::WAITER_CPU_SHIFT) as u8)
     }
 
-    /// One waiter more, on this CPU; `None` when they cannot be counted any more.
+    /// One waiter more; `None` when they cannot be counted any more.
+    ///
+    /// It leaves its CPU for those who may spin. In a crowd nobody does, and another low half would only keep the one that
+    /// is just about to sleep on it awake: in storms to 32 waiters three went round for that.
     pub(super) fn registered(self) -> Option<Self> {
-        let word = self.0 & !(0xff << Self::WAITER_CPU_SHIFT) | u64::from(Cpu::mine().0) << Self::WAITER_CPU_SHIFT;
-        (self.waiters() < Self::MOST).then(|| Self(word + (1 << Self::WAITERS_SHIFT)))
+        let counted = (self.waiters() < Self::MOST).then(|| Self(self.0 + (1 << Self::WAITERS_SHIFT)))?;
+        Some(if counted.fits() { counted.with_waiter_cpu(Cpu::mine()) } else { counted })
+    }
+
+    fn with_waiter_cpu(self, cpu: Cpu) -> Self {
+        Self(self.0 & !(0xff << Self::WAITER_CPU_SHIFT) | u64::from(cpu.0) << Self::WAITER_CPU_SHIFT)
     }
 
     /// One waiter less, and its signal if it takes one. Scribbled counts do not go below zero.
@@ -181,5 +188,27 @@ impl State {
     /// Whether there are signals that were sent before the holder of the ticket registered, and none since.
     pub(super) fn has_only_older_signals(self, ticket: Ticket) -> bool {
         self.signals() > 0 && self.notifications() == ticket.notifications && self.generation() == ticket.generation
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_crowd_registers_without_touching_what_others_sleep_on() {
+        const ELSEWHERE: Cpu = Cpu(0xff); // nobody's
+        let cpus = u64::from(sys::thread::online_cpus());
+        let mut word = State(0);
+        while word.waiters() <= cpus {
+            let before = word.with_waiter_cpu(ELSEWHERE);
+            word = before.registered().expect("room for one more");
+            assert_eq!(word.waiters(), before.waiters() + 1);
+            let crowd = word.waiters() >= cpus;
+            assert_eq!(word.waiter_cpu() == ELSEWHERE, crowd, "{} waiters on {cpus} CPUs", word.waiters());
+            assert_eq!(word.low() == before.low(), crowd);
+        }
+        let after_a_storm = word.released(0).with_waiter_cpu(ELSEWHERE);
+        assert_eq!(after_a_storm.registered().map(State::low), Some(after_a_storm.low()));
     }
 }
