@@ -3,13 +3,18 @@
 //! Latency is from the notification until the last waiter has been through the lock, and is written down by that last
 //! waiter. Before each storm all are waiting, for 100 µs at least: most will have gone to sleep.
 //!
+//! With the lock held there are two prototypes besides that wake one and move the others to the lock, for comparison
+//! (DESIGN.md has what they teach).
+//!
 //! Check: between two notifications every waiter passes exactly once.
 
 use super::{Case, Extent, Group, Pace, Workload};
 use crate::clock::Clock;
 use crate::crew::{self, Context, Placement, Team};
 use crate::params::{Params, Value};
-use crate::peers::{MonitorPeer, Notify, PlMonitor, PthreadMonitor, ShmMonitor, StdMonitor};
+use crate::peers::{
+    Eagerly, MonitorPeer, Notify, OneByOne, PlMonitor, PthreadMonitor, RequeueMonitor, ShmMonitor, StdMonitor,
+};
 use crate::sample::{Measure, Sample};
 use shmsync::wait::{Futex, PosixSem};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -45,13 +50,17 @@ fn group(pace: Pace, waiters: usize, when: Notify) -> Group {
         Notify::AfterUnlock => "after_unlock",
     };
     let params = Params(vec![("waiters", Value::Number(waiters as u64)), ("notify", Value::Word(word))]);
-    let cases = vec![
+    let mut cases = vec![
         case::<ShmMonitor<Futex>>(waiters, when),
         case::<ShmMonitor<PosixSem>>(waiters, when),
         case::<PthreadMonitor>(waiters, when),
         case::<StdMonitor>(waiters, when),
         case::<PlMonitor>(waiters, when),
     ];
+    if when == Notify::Held {
+        cases.push(case::<RequeueMonitor<OneByOne>>(waiters, when));
+        cases.push(case::<RequeueMonitor<Eagerly>>(waiters, when));
+    }
     Group { params, cpus: 1, members: waiters + 1, pace, cases }
 }
 

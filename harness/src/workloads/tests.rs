@@ -6,11 +6,12 @@ use crate::peers::faulty::{
     Deaf, DeafThreads, Forgetful, Forgotten, Mortal, MortalThreads, Open, OpenThreads, Selective,
 };
 use crate::peers::{
-    AfterLosses, AfterMillis, BareSlices, Court, LockGate, MonitorCourt, MonitorGate, Notify, PlMonitor, PlMutex,
-    PthreadBarrier, PthreadMonitor,
+    AfterLosses, AfterMillis, BareSlices, Court, Eagerly, LockGate, MonitorCourt, MonitorGate, Notify, OneByOne,
+    PlMonitor, PlMutex, Prototype, PthreadBarrier,
 };
 use crate::peers::{
-    Prototype, PthreadMutex, PthreadRobust, PthreadRwLock, Sem, ShmEvent, ShmLock, ShmMutex, ShmPermitPool,
+    PthreadMonitor, PthreadMutex, PthreadRobust, PthreadRwLock, RequeueMonitor, Sem, ShmEvent, ShmLock, ShmMutex,
+    ShmPermitPool,
 };
 use crate::peers::{StdBarrier, StdMonitor, StdMutex, StdRwLock, TwoAtomics};
 use crate::sample::Sample;
@@ -78,6 +79,8 @@ fn right_pools_monitors_and_barriers_pass() {
         good(notify_all::sample::<PthreadMonitor>(&context, 8, when));
         good(notify_all::sample::<StdMonitor>(&context, 2, when));
         good(notify_all::sample::<PlMonitor>(&context, 2, when));
+        good(notify_all::sample::<RequeueMonitor<OneByOne>>(&context, 4, when));
+        good(notify_all::sample::<RequeueMonitor<Eagerly>>(&context, 8, when));
     }
     good(barrier::sample::<PthreadBarrier>(&context, 2));
     good(barrier::sample::<StdBarrier>(&context, 4));
