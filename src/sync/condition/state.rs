@@ -54,7 +54,7 @@ impl Ticket {
     /// Who notified last may be the waiter itself, as when two take turns. Then the partner is the one who waited last.
     pub(super) fn new(before: State, registered: State) -> Self {
         let notifier = before.notifier_cpu();
-        let partner = if notifier == Cpu::mine() { before.waiter_cpu() } else { notifier };
+        let partner = if notifier == registered.waiter_cpu() { before.waiter_cpu() } else { notifier };
         Self { generation: registered.generation(), notifications: registered.notifications(), partner }
     }
 
