@@ -37,10 +37,11 @@ Exit codes:
   2  not measured: a wrong option, an unknown workload or peer, or a FILE that cannot be written
 
 Examples:
-  shmsync bench                                    everything but starvation, in four minutes
+  shmsync bench                                    everything but starvation and spin, in five minutes
   shmsync bench --quick                            less of everything, in under 20 seconds
   shmsync bench --filter contended --filter pool   two workloads
-  shmsync bench --filter starvation                what takes too long for the others' sake: three minutes
+  shmsync bench --filter starvation                what takes too long for the others' sake: eight minutes
+  shmsync bench --filter spin                      how prototypes compare that spin in different ways
   shmsync bench --peers futex,pthread              only peers with one of these in their names (and sem_t to compare)
   shmsync bench --quick --json bench.json          also as an array of records, one for each line of the tables
   shmsync bench --html bench.html                  also as a page with plots";

@@ -15,11 +15,11 @@
 //! a peer is a type, never a `dyn`. A verb that fails panics, which ends the child and is reported with its name.
 
 mod court;
-mod fair;
 mod floor;
 mod gate;
 mod heir;
 mod parking_lot;
+mod prototype;
 mod pthread;
 mod requeue;
 mod sem_t;
@@ -30,11 +30,12 @@ mod std_sync;
 pub(crate) mod faulty;
 
 pub use self::court::{Court, MonitorCourt, Signal};
-pub use self::fair::{AfterLosses, AfterMillis, Barging, Prototype};
 pub use self::floor::{BareSlices, TwoAtomics};
 pub use self::gate::{BarrierGate, GatePeer, LockGate, MonitorGate};
 pub use self::heir::{HeirPeer, Rigs};
 pub use self::parking_lot::{PlMonitor, PlMutex, PlRwLock};
+pub use self::prototype::{AfterLosses, AfterMillis, Library, Prototype};
+pub use self::prototype::{AnEighth, AwayFirst, EachPause, NoSpin, Short, UpToFour};
 pub use self::pthread::{PthreadBarrier, PthreadMonitor, PthreadMutex, PthreadRobust, PthreadRwLock};
 pub use self::requeue::{Eagerly, OneByOne, RequeueMonitor, Waking};
 pub use self::sem_t::Sem;

@@ -11,6 +11,7 @@ pub mod ping_pong;
 pub mod pool;
 pub mod recovery;
 pub mod rwlock;
+pub mod spin;
 pub mod starvation;
 pub mod uncontended;
 
@@ -113,7 +114,7 @@ impl Pace {
 }
 
 /// The workloads, in the order in which they are run and shown.
-pub const ALL: [Workload; 10] = [
+pub const ALL: [Workload; 11] = [
     uncontended::WORKLOAD,
     contended::WORKLOAD,
     rwlock::WORKLOAD,
@@ -124,6 +125,7 @@ pub const ALL: [Workload; 10] = [
     recovery::WORKLOAD,
     idle::WORKLOAD,
     starvation::WORKLOAD,
+    spin::WORKLOAD,
 ];
 
 /// A workload with its parameters, and the peers to be compared on it.

@@ -6,7 +6,7 @@
 
 use super::contended::{self, Load};
 use super::{Extent, Group, Pace, Workload};
-use crate::peers::{AfterLosses, AfterMillis, Barging, Prototype, PthreadMutex, Sem, ShmLock};
+use crate::peers::{AfterLosses, AfterMillis, Library, Prototype, PthreadMutex, Sem, ShmLock};
 use shmsync::wait::{Futex, PosixSem};
 use std::time::Duration;
 
@@ -29,7 +29,7 @@ fn groups(extent: Extent) -> Vec<Group> {
         vec![
             contended::case::<ShmLock<Futex>>(load),
             contended::case::<ShmLock<PosixSem>>(load),
-            contended::case::<Prototype<Barging>>(load),
+            contended::case::<Prototype<Library>>(load),
             contended::case::<Prototype<AfterLosses>>(load),
             contended::case::<Prototype<AfterMillis>>(load),
             contended::case::<Sem>(load),

@@ -1,9 +1,13 @@
-//! Prototypes that settle how fair a lock should be: the three-state futex lock with the library's spin, and one of three
-//! ways to treat who came long ago.
+//! Prototypes that settle how to wait for a lock: the three-state futex lock, with one policy each.
+//!
+//! How to spin, all else being equal (workload `spin`): for 24 µs or less, with pauses between two looks that grow in one
+//! way or another.
+//!
+//! And to whom a released lock belongs (workload `starvation`):
 //!
 //! | policy | a released lock belongs to |
 //! |---|---|
-//! | [`Barging`] | whoever takes it first |
+//! | [`Library`] | whoever takes it first |
 //! | [`AfterLosses`] | a sleeper, once one has been woken for nothing 32 times |
 //! | [`AfterMillis`] | a sleeper, once one has waited for 10 ms |
 //!
@@ -24,42 +28,86 @@ const HELD: u32 = 1;
 const WAITERS: u32 = 2;
 const RESERVED: u32 = 4;
 
-/// When a waiter has had enough.
+/// How to wait.
 pub trait Policy: Sync {
     /// For the table.
     const NAME: &'static str;
-    /// Whether it has, after so many losses since then.
-    fn had_enough(losses: u32, since: Instant) -> bool;
-}
 
-/// Never.
-#[derive(Debug)]
-pub struct Barging;
-/// After 32 losses.
-#[derive(Debug)]
-pub struct AfterLosses;
-/// After 10 ms.
-#[derive(Debug)]
-pub struct AfterMillis;
+    /// How long to spin before a sleep.
+    const SPIN: Duration = Duration::from_micros(24);
 
-impl Policy for Barging {
-    const NAME: &'static str = "barging";
-    fn had_enough(_: u32, _: Instant) -> bool {
+    /// How many pauses before the next look, of one that has made so many already.
+    fn pauses(so_far: u32) -> u32 {
+        // 1, 2, 4, 8, 16, 16 ..
+        (so_far + 1).min(16)
+    }
+
+    /// Whether it has waited for too long, after so many losses since then.
+    fn had_enough(losses: u32, since: Instant) -> bool {
+        let _ = (losses, since);
         false
     }
 }
 
-impl Policy for AfterLosses {
-    const NAME: &'static str = "handed over after 32 losses";
-    fn had_enough(losses: u32, _: Instant) -> bool {
-        losses >= 32
-    }
+macro_rules! policies {
+    ($($(#[$doc:meta])* $policy:ident($name:literal) { $($body:tt)* })+) => {$(
+        $(#[$doc])*
+        #[derive(Debug)]
+        pub struct $policy;
+
+        impl Policy for $policy {
+            const NAME: &'static str = $name;
+            $($body)*
+        }
+    )+};
 }
 
-impl Policy for AfterMillis {
-    const NAME: &'static str = "handed over after 10 ms";
-    fn had_enough(_: u32, since: Instant) -> bool {
-        since.elapsed() >= Duration::from_millis(10)
+policies! {
+    /// As the library waits.
+    Library("as the library") {}
+    /// Looks as often as it can.
+    EachPause("a look at every pause") {
+        fn pauses(_: u32) -> u32 {
+            1
+        }
+    }
+    /// A shorter back-off.
+    UpToFour("up to 4 pauses") {
+        fn pauses(so_far: u32) -> u32 {
+            (so_far + 1).min(4)
+        }
+    }
+    /// Never later than an eighth of the wait.
+    AnEighth("an eighth of the wait") {
+        fn pauses(so_far: u32) -> u32 {
+            (so_far / 8).clamp(1, 16)
+        }
+    }
+    /// Stays away at first, then looks often.
+    AwayFirst("16 pauses, then at every one") {
+        fn pauses(so_far: u32) -> u32 {
+            if so_far == 0 { 16 } else { 1 }
+        }
+    }
+    /// A tenth of the spin.
+    Short("spins for 2.4 µs") {
+        const SPIN: Duration = Duration::from_nanos(2400);
+    }
+    /// Goes to sleep at once.
+    NoSpin("does not spin") {
+        const SPIN: Duration = Duration::ZERO;
+    }
+    /// Has had enough after 32 losses.
+    AfterLosses("handed over after 32 losses") {
+        fn had_enough(losses: u32, _: Instant) -> bool {
+            losses >= 32
+        }
+    }
+    /// Has had enough after 10 ms.
+    AfterMillis("handed over after 10 ms") {
+        fn had_enough(_: u32, since: Instant) -> bool {
+            since.elapsed() >= Duration::from_millis(10)
+        }
     }
 }
 
@@ -120,18 +168,19 @@ impl<P: Policy> Prototype<P> {
         }
     }
 
-    /// Looks until it may be taken, or 24 microseconds are over; what was seen last. As `shmsync` spins.
+    /// Looks until it may be taken, or the spin is over; what was seen last.
     fn spin(&self, has_slept: bool) -> u32 {
-        let (mut pauses, mut end) = (1, None);
+        let (mut paused, mut end) = (0, None);
         loop {
             let seen = self.word.load(Ordering::Relaxed);
-            if seen & HELD == 0 && (seen & RESERVED == 0 || has_slept) {
+            if seen & HELD == 0 && (seen & RESERVED == 0 || has_slept) || P::SPIN.is_zero() {
                 return seen;
             }
+            let pauses = P::pauses(paused);
             (0..pauses).for_each(|_| std::hint::spin_loop());
-            if pauses < 16 {
-                pauses *= 2;
-            } else if Instant::now() >= *end.get_or_insert_with(|| Instant::now() + Duration::from_micros(24)) {
+            paused += pauses;
+            // Asking the clock takes as long as a pause or two.
+            if paused >= 16 && Instant::now() >= *end.get_or_insert_with(|| Instant::now() + P::SPIN) {
                 return self.word.load(Ordering::Relaxed);
             }
         }
