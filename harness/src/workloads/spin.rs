@@ -3,7 +3,7 @@
 //! The work, the latencies and the check are those of [`super::contended`]. What each teaches is in DESIGN.md.
 
 use super::contended::{self, Load};
-use super::{Extent, Group, Pace, Workload};
+use super::{Column, Extent, Group, Pace, Workload};
 use crate::peers::{AnEighth, AwayFirst, EachPause, Library, NoSpin, Prototype, Sem, ShmLock, Short, UpToFour};
 use shmsync::wait::Futex;
 
@@ -12,6 +12,7 @@ pub const WORKLOAD: Workload = Workload {
     name: "spin",
     about: "N processes fight for one lock: prototypes that spin in different ways",
     pthread: None,
+    columns: &[Column::CpuPerOp, Column::Shares],
     on_request: true,
     groups,
     ..contended::WORKLOAD

@@ -5,7 +5,7 @@
 //! three ways to treat who came long ago, which settle how fair a lock should be.
 
 use super::contended::{self, Load};
-use super::{Extent, Group, Pace, Workload};
+use super::{Column, Extent, Group, Pace, Workload};
 use crate::peers::{AfterLosses, AfterMillis, Library, Prototype, PthreadMutex, Sem, ShmLock};
 use shmsync::wait::{Futex, PosixSem};
 use std::time::Duration;
@@ -14,6 +14,7 @@ use std::time::Duration;
 pub const WORKLOAD: Workload = Workload {
     name: "starvation",
     about: "many processes fight for one lock, for ten seconds (quick: two): does each get its share?",
+    columns: &[Column::CpuPerOp, Column::Shares],
     on_request: true,
     groups,
     ..contended::WORKLOAD
