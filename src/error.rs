@@ -61,26 +61,28 @@ pub enum BarrierError {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// There is no such region.
+    /// There is no such region, or no such object in it.
     NotFound,
-    /// A region or another file has that name already.
+    /// A region, another file or an object has that name already.
     AlreadyExists,
     /// The operating system does not let this user in.
     PermissionDenied,
-    /// The name is not of the form `/name`.
+    /// The name is not of the form `/name`, or not one that an object may have.
     InvalidName,
     /// What was found was not made by this crate, or is not a regular file.
     NotARegion,
-    /// The region was made for another type, version, processor or layout.
+    /// The region, or the object, was made for another type, version, processor or layout.
     LayoutMismatch,
     /// The file, or the memory, is shorter than the region.
     Truncated,
     /// The region is larger than the caller allows.
     TooLarge,
-    /// The file system or the memory is full.
+    /// The file system, the memory or the region is full.
     NoSpace,
     /// This system, file system or type cannot do that.
     Unsupported,
+    /// Somebody keeps for himself what is never kept for long.
+    Busy,
     /// Anything else; the source is the operating system's error.
     Os,
 }

@@ -28,7 +28,7 @@
 //! | floor | what |
 //! |---|---|
 //! | [`process`] | children that are given regions: started, waited for, ended |
-//! | `shm` | [`Shared`]: regions of shared memory, named, file-backed or anonymous |
+//! | `shm` | [`Shared`], [`Region`]: shared memory, named, file-backed or anonymous, for one value or for many objects with names |
 //! | `sync` | [`Lock`], [`RLock`], [`Mutex`], [`RwLock`], [`Semaphore`], [`BoundedSemaphore`], [`PermitPool`], [`Condition`], [`Event`], [`Barrier`], [`Once`], [`OnceCell`] |
 //! | [`wait`] | the seam: what sleeps, for how long, and how long it spins before |
 //! | `owner` | who holds a thing, and whether that thread lives |
@@ -55,7 +55,7 @@ pub mod wait;
 pub use error::{AcquireError, BarrierError, Error, ErrorKind, ReleaseError};
 pub use owner::Owner;
 #[cfg(not(loom))]
-pub use shm::{Handle, HugePages, Options, Shared, unlink};
+pub use shm::{Attached, Handle, HugePages, Kind, Object, ObjectInfo, Options, Region, RegionOptions, Shared, unlink};
 pub use sync::{
     Barrier, BarrierWaitResult, BoundedSemaphore, Condition, Event, Guard, Lock, LockGuard, LockResult, Member, Mutex,
     MutexGuard, Once, OnceCell, Permit, PermitPool, PoisonCause, PoisonError, RLock, RLockGuard, RwLock,

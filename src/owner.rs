@@ -187,6 +187,11 @@ impl Token {
         self.0 & TID_MASK == TID_MASK
     }
 
+    /// Whether the numbers that both threads see processes by are the same, as far as both are known.
+    pub(crate) fn counts_as(self, mine: Self) -> bool {
+        self.namespace() != 0 && self.namespace() == mine.namespace() && !self.is_of_another_boot(mine)
+    }
+
     /// Whether it was made in another boot of the machine than `mine`, as far as both are known.
     fn is_of_another_boot(self, mine: Self) -> bool {
         let (then, now) = (self.boot(), mine.boot());

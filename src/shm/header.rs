@@ -13,13 +13,14 @@
 //! | 48–55   | `payload_align`  | `align_of::<T>()` |
 //! | 56–63   | `stamp`          | see `layout` |
 //! | 64–79   | `boot_id`        | in which boot of which machine it was made; zeros if unknown |
-//! | 80–127  | `reserved`       | zeros; not looked at |
+//! | 80–127  | `what`           | what is in it, in words: the name of `T`; zeros after it. Compared with nothing |
 //!
 //! It is written before the region is published and never changes. Yet whoever may write the file may scribble over
 //! it at any time, so it is read once, into a copy, by `read` and not through the
 //! mapping (or where there is only memory, by atomics). And it is believed in nothing:
 //! each field is compared with what `T` asks for, and the addresses come from `T` alone.
 
+use std::fmt;
 use std::fs::{File, FileType};
 use std::io;
 use std::os::unix::fs::{FileExt, FileTypeExt};
@@ -50,7 +51,58 @@ pub(super) struct Header {
     payload_align: u64,
     stamp: u64,
     boot_id: [u8; 16],
-    reserved: [u8; 48],
+    what: What,
+}
+
+/// What is in a region, in words, as far as they fit. Of a type it is the name, without the paths.
+#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub(super) struct What([u8; 48]);
+
+impl What {
+    pub(super) fn of<T>() -> Self {
+        Self::new(&short_type_name::<T>())
+    }
+
+    pub(super) fn new(text: &str) -> Self {
+        let mut bytes = [0; 48];
+        let mut end = text.len().min(bytes.len());
+        while !text.is_char_boundary(end) {
+            end -= 1;
+        }
+        bytes[..end].copy_from_slice(&text.as_bytes()[..end]);
+        Self(bytes)
+    }
+
+    /// `None` if nothing is said, or nothing that anybody could read.
+    pub(super) fn text(&self) -> Option<&str> {
+        let end = self.0.iter().position(|&byte| byte == 0).unwrap_or(self.0.len());
+        let text = std::str::from_utf8(&self.0[..end]).ok()?;
+        (!text.is_empty() && !text.chars().any(char::is_control)).then_some(text)
+    }
+}
+
+impl fmt::Debug for What {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.text().fmt(f)
+    }
+}
+
+/// `alloc::vec::Vec<core::time::Duration>` without the paths: `Vec<Duration>`.
+pub(super) fn short_type_name<T: ?Sized>() -> String {
+    let (name, mut short) = (std::any::type_name::<T>(), String::new());
+    let mut begin = 0; // of the path that the text at hand may turn out to be
+    for (at, character) in name.char_indices() {
+        if name[at..].starts_with("::") {
+            short.truncate(begin);
+        } else if character != ':' {
+            short.push(character);
+            if !character.is_alphanumeric() && character != '_' {
+                begin = short.len();
+            }
+        }
+    }
+    short
 }
 
 const SIZE: usize = size_of::<Header>();
@@ -74,7 +126,7 @@ impl Header {
             payload_align: layout.align as u64,
             stamp: layout.stamp,
             boot_id: [0; 16],
-            reserved: [0; 48],
+            what: layout.what,
         }
     }
 
@@ -96,14 +148,21 @@ impl Header {
     }
 
     /// Whether this is a region for this layout, in memory of so many bytes.
-    pub(super) fn check_memory(words: &Words, length: usize, layout: &Layout, place: &Place) -> Result<(), Error> {
+    pub(super) fn check_memory(words: &Words, length: usize, layout: &Layout, place: &Place) -> Result<Layout, Error> {
         // edge: region written -> header read (Acquire end), the magic first
         let words: [u64; WORDS] = std::array::from_fn(|n| words[n].load(Ordering::Acquire));
-        Self::judge(zerocopy::transmute!(words), SIZE, length as u64, layout, place)
+        Self::parse(zerocopy::transmute!(words), SIZE, length as u64, place)?.judge(length as u64, layout, place)
     }
 
-    /// Whether the file is a region for this layout, and long enough to be mapped as one.
-    pub(super) fn check(file: &File, layout: &Layout, place: &Place) -> Result<(), Error> {
+    /// Whether the file is a region for this layout, and long enough to be mapped as one. The layout to map it with: the
+    /// same, or with the region's own size if that may be any.
+    pub(super) fn check(file: &File, layout: &Layout, place: &Place) -> Result<Layout, Error> {
+        let (header, length) = Self::read(file, place)?;
+        header.judge(length, layout, place)
+    }
+
+    /// The header of a file that has one, be it of whatever version and machine, and the length of the file.
+    pub(super) fn read(file: &File, place: &Place) -> Result<(Self, u64), Error> {
         let cannot_read = |e| Error::os(format!("cannot read {place}"), e);
         let about = file.metadata().map_err(cannot_read)?;
         if !about.is_file() {
@@ -115,11 +174,11 @@ impl Header {
         }
         let mut bytes = [0; SIZE];
         let read = read_up_to(file, &mut bytes).map_err(cannot_read)?;
-        Self::judge(bytes, read, length, layout, place)
+        Ok((Self::parse(bytes, read, length, place)?, length))
     }
 
-    /// What is to be said of the first bytes, of which `read` could be read, of something that is so long.
-    fn judge(bytes: [u8; SIZE], read: usize, length: u64, layout: &Layout, place: &Place) -> Result<(), Error> {
+    /// The first bytes, of which `read` could be read, of something that is so long.
+    fn parse(bytes: [u8; SIZE], read: usize, length: u64, place: &Place) -> Result<Self, Error> {
         if bytes[..read.min(MAGIC.len())] != MAGIC[..read.min(MAGIC.len())] {
             return not_a_region(place, "it does not begin with the mark of one");
         }
@@ -127,14 +186,20 @@ impl Header {
             let message = format!("{place} is cut off: the header is {SIZE} bytes long, the whole {length}");
             return Err(Error::new(ErrorKind::Truncated, message));
         }
-        let header: Self = zerocopy::transmute!(bytes);
-        header.compare(&Self::expected(layout), place)?;
-        if length < header.total_size {
-            let message =
-                format!("{place} is cut off: its header says {} bytes, there are {length}", header.total_size);
+        Ok(zerocopy::transmute!(bytes))
+    }
+
+    /// Whether something so long that begins so is a region for this layout.
+    fn judge(&self, length: u64, layout: &Layout, place: &Place) -> Result<Layout, Error> {
+        // A size that no region has differs from the one that was expected, if nothing before it does.
+        let of_its_size = || Layout::of_region(self.payload_size).unwrap_or(*layout);
+        let layout = if layout.any_size { of_its_size() } else { *layout };
+        self.compare(&Self::expected(&layout), place)?;
+        if length < self.total_size {
+            let message = format!("{place} is cut off: its header says {} bytes, there are {length}", self.total_size);
             return Err(Error::new(ErrorKind::Truncated, message));
         }
-        Ok(())
+        Ok(layout)
     }
 
     /// Compares field by field, in an order in which each is meaningful only if those before it agree.
@@ -157,15 +222,19 @@ impl Header {
             None => Ok(()),
             Some((what, found, expected, show)) => {
                 let (found, expected) = (show(*found), show(*expected));
+                let holds = match (self.what.text(), self.magic == MAGIC && self.byte_order == BYTE_ORDER) {
+                    (Some(holds), true) => format!(" (it holds {holds:?})"),
+                    _ => String::new(),
+                };
                 let message =
-                    format!("{place} was made for another layout: its {what} is {found}, expected {expected}");
+                    format!("{place} was made for another layout: its {what} is {found}, expected {expected}{holds}");
                 Err(Error::new(ErrorKind::LayoutMismatch, message))
             }
         }
     }
 }
 
-fn not_a_region(place: &Place, why: &str) -> Result<(), Error> {
+fn not_a_region<T>(place: &Place, why: &str) -> Result<T, Error> {
     Err(Error::new(ErrorKind::NotARegion, format!("{place} is not a region of shmsync: {why}")))
 }
 
@@ -215,9 +284,22 @@ mod tests {
             offset_of!(Header, payload_align),
             offset_of!(Header, stamp),
             offset_of!(Header, boot_id),
-            offset_of!(Header, reserved),
+            offset_of!(Header, what),
         ];
         assert_eq!(found, [8, 12, 16, 20, 24, 32, 40, 48, 56, 64, 80]);
+    }
+
+    #[test]
+    fn types_are_called_without_their_paths() {
+        type Deep<'a> = (Option<std::time::Duration>, [crate::Mutex<u64>; 3], &'a str);
+        assert_eq!(
+            short_type_name::<Deep<'_>>(),
+            "(Option<Duration>, [Mutex<u64>; 3], &str)"
+                .replace("Mutex<u64>", "Mutex<u64, Futex>")
+                .replace(", Futex", "")
+        );
+        assert_eq!(What::new(&"ä".repeat(30)).text(), Some(&*"ä".repeat(24)));
+        assert_eq!((What([0; 48]).text(), What([0xff; 48]).text(), What([b'\n'; 48]).text()), (None, None, None));
     }
 
     /// Whatever a file holds, the check ends with a verdict; and only the right bytes pass.

@@ -3,10 +3,12 @@
 //! The payload follows the head at the next multiple of its alignment. The head is the header, 128 bytes, and the table of
 //! those who wait long; together 4096 bytes. The region ends with the payload.
 //!
+//! A region of named objects ([`Region`](crate::Region)) is one of any size, aligned to [`REGION_ALIGN`], whose stamp says so.
+//!
 //! The stamp is the FNV-1a hash of four 64-bit little-endian numbers, in this order: [`PRIMITIVES`], the payload's
 //! size, its alignment, and the number that the user gave to [`Options::stamp`](crate::Options::stamp), or zero.
 
-use super::header::Header;
+use super::header::{Header, What};
 use crate::error::{Error, ErrorKind};
 use crate::sync::deadlock::WaitTable;
 use crate::sys::file;
@@ -24,7 +26,16 @@ pub(super) struct Layout {
     /// Header and payload.
     pub(super) total: usize,
     pub(super) stamp: u64,
+    /// For people, and compared with nothing.
+    pub(super) what: What,
+    /// Whether a region of another size fits as well, as long as it is one of named objects.
+    pub(super) any_size: bool,
 }
+
+/// How a [`Region`](crate::Region)'s payload is aligned, and so at most what is in it.
+pub(super) const REGION_ALIGN: usize = 4096;
+/// In the place of the user's number: "Region" and the version of its directory.
+const REGION: u64 = u64::from_be_bytes(*b"Region\0\x01");
 
 impl Layout {
     /// A mapping begins at a page, so no payload can be aligned better than that.
@@ -38,7 +49,25 @@ impl Layout {
         }
         let offset = offset_of_payload(align);
         let total = offset + size; // No type is larger than half the address space: this cannot overflow.
-        Ok(Self { size, align, offset, total, stamp: stamp(size as u64, align as u64, user_stamp) })
+        Ok(Self {
+            size,
+            align,
+            offset,
+            total,
+            stamp: stamp(size as u64, align as u64, user_stamp),
+            what: What::of::<T>(),
+            any_size: false,
+        })
+    }
+
+    /// That of a new region of named objects whose payload has `size` bytes, and of any that exists; `None` if no memory
+    /// could be so large.
+    pub(super) fn of_region(size: u64) -> Option<Self> {
+        let (size, align) = (usize::try_from(size).ok()?, REGION_ALIGN);
+        let offset = offset_of_payload(align);
+        let total = offset.checked_add(size).filter(|&total| isize::try_from(total).is_ok())?;
+        let stamp = stamp(size as u64, align as u64, REGION);
+        Some(Self { size, align, offset, total, stamp, what: What::new("named objects"), any_size: true })
     }
 }
 
@@ -52,10 +81,20 @@ pub(super) const fn offset_of_payload(align: usize) -> usize {
     HEAD.next_multiple_of(align)
 }
 
-fn stamp(size: u64, align: u64, user: u64) -> u64 {
-    let mut hash = 0xcbf2_9ce4_8422_2325;
-    for byte in [PRIMITIVES, size, align, user].map(u64::to_le_bytes).as_flattened() {
-        hash = (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+/// Of a type: what two programs compare who share it, in a region of its own or under a name in one of many.
+pub(super) fn stamp(size: u64, align: u64, user: u64) -> u64 {
+    let numbers = [PRIMITIVES, size, align, user].map(u64::to_le_bytes);
+    hash(numbers.as_flattened(), HASH_OF_NOTHING)
+}
+
+pub(super) const HASH_OF_NOTHING: u64 = 0xcbf2_9ce4_8422_2325;
+
+/// FNV-1a, going on from the hash of what came before.
+pub(super) const fn hash(bytes: &[u8], before: u64) -> u64 {
+    let (mut hash, mut i) = (before, 0);
+    while i < bytes.len() {
+        hash = (hash ^ bytes[i] as u64).wrapping_mul(0x0100_0000_01b3);
+        i += 1;
     }
     hash
 }
@@ -80,5 +119,7 @@ mod tests {
             assert!(offset >= 4096 && offset % align == 0, "{align}");
         }
         assert_eq!(Layout::of::<()>(0).unwrap().total, 4096);
+        assert_eq!(Layout::of_region(100).unwrap().total, 4196);
+        assert!(Layout::of_region(u64::MAX).is_none() && Layout::of_region(isize::MAX as u64).is_none());
     }
 }

@@ -29,6 +29,8 @@ pub(super) struct Mapping {
     memory: Memory,
     /// `None` if the memory was mapped by somebody else.
     descriptor: Option<Arc<Descriptor>>,
+    /// The payload's.
+    size: usize,
     place: Place,
 }
 
@@ -108,15 +110,20 @@ impl Mapping {
 
     /// Maps a file that claims to be a region, whoever it belongs to.
     pub(super) fn attach(file: File, place: Place, layout: &Layout, terms: &Terms) -> Result<Self, Error> {
-        terms.check_size(layout, &place)?;
-        Header::check(&file, layout, &place)?;
+        let layout = Header::check(&file, layout, &place)?;
+        terms.check_size(&layout, &place)?;
         terms.check_pages(&file, &place)?;
-        Self::map(file, place, layout, terms)
+        Self::map(file, place, &layout, terms)
     }
 
     /// The address of the payload (invariants 1 to 3).
     pub(super) fn payload(&self, offset: usize) -> *mut u8 {
         self.memory.start().wrapping_add(offset)
+    }
+
+    /// How many bytes the payload has.
+    pub(super) fn size(&self) -> usize {
+        self.size
     }
 
     pub(super) fn descriptor(&self) -> Option<&Arc<Descriptor>> {
@@ -181,7 +188,7 @@ impl Mapping {
         // SAFETY: by the caller's promise payload and table lie in the memory, which outlives the registration; and the
         // table is aligned as the memory is, to eight bytes.
         let registration = unsafe { Registration::new(payload, layout.size, table) };
-        Self { _registration: registration, memory, descriptor, place }
+        Self { _registration: registration, memory, descriptor, size: layout.size, place }
     }
 
     /// Of a region that was made of one.
@@ -202,10 +209,10 @@ impl Mapping {
         layout: &Layout,
         terms: &Terms,
     ) -> Result<Self, Error> {
-        terms.check_size(layout, &place)?;
-        Header::check_memory(memory.header(), memory.length(), layout, &place)?;
+        let layout = Header::check_memory(memory.header(), memory.length(), layout, &place)?;
+        terms.check_size(&layout, &place)?;
         // SAFETY: it is as long as the header says, which says what the layout does; and the caller's promise.
-        Ok(unsafe { Self::of(memory, None, place, layout) })
+        Ok(unsafe { Self::of(memory, None, place, &layout) })
     }
 
     /// Makes a region there, whatever it was before.
@@ -246,9 +253,15 @@ pub(super) struct Vacant<'a> {
 impl Vacant<'_> {
     /// Moves the first value in.
     pub(super) fn put<T>(self, value: T) {
+        assert!(size_of::<T>() == self.layout.size, "the layout is that of another type");
+        self.begin_with(value);
+    }
+
+    /// Moves a value to the beginning.
+    pub(super) fn begin_with<T>(self, value: T) {
         let payload = self.region.payload(self.layout.offset).cast::<T>();
-        assert!(size_of::<T>() == self.layout.size && payload.is_aligned(), "the layout is that of another type");
-        // SAFETY: by invariants 1 and 2 there are `layout.size` writable bytes, which is the size of T as just
+        assert!(size_of::<T>() <= self.layout.size && payload.is_aligned(), "the layout is that of another type");
+        // SAFETY: by invariants 1 and 2 there are `layout.size` writable bytes, which is enough for a T as just
         // checked; and nobody else has them.
         unsafe { payload.write(value) };
     }

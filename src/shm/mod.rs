@@ -2,6 +2,7 @@
 //!
 //! | file      | its one idea |
 //! |-----------|--------------|
+//! | `region`  | [`Region`]: many objects in one region, each under a name; a folder with floors of its own |
 //! | `shared`  | [`Shared<T>`]: a `T` in a region, and every way to come by one |
 //! | `options` | [`Options`]: the same ways where the defaults do not fit |
 //! | `lent`    | regions in memory that somebody else has mapped |
@@ -25,6 +26,7 @@ mod mapping;
 mod memory;
 mod options;
 mod place;
+mod region;
 mod shared;
 #[cfg(feature = "shared_memory")]
 mod shmem;
@@ -35,5 +37,6 @@ pub use handle::Handle;
 pub(crate) use handle::Kept;
 pub use options::Options;
 pub use place::unlink;
+pub use region::{Attached, Kind, Object, ObjectInfo, Region, RegionOptions};
 pub use shared::Shared;
 pub use terms::HugePages;

@@ -13,6 +13,7 @@ pub struct Futex;
 impl super::held::Held for Futex {}
 
 impl Wait for Futex {
+    const IN_KINDS: &'static str = "";
     const NEW: Self = Self;
 
     // Rules 1 and 2: the kernel compares the word and queues the sleeper under the lock that `wake` takes, too.

@@ -49,6 +49,7 @@ const SEVERAL: u64 = u64::MAX;
 const _: () = assert!(std::mem::offset_of!(KernelRobust, node) == 16 && size_of::<KernelRobust>() == 32);
 
 impl Wait for KernelRobust {
+    const IN_KINDS: &'static str = "KernelRobust";
     const NEW: Self = Self { holder: AtomicU64::new(0), namespace: AtomicU64::new(0), node: Node::NEW };
 
     fn wait(&self, word: Word<'_>, expected: u32, until: Deadline) -> Woken {

@@ -133,6 +133,10 @@ pub trait Wait: private::Sealed + held::Held + FromBytes + Send + Sync + 'static
     #[cfg(loom)]
     fn new() -> Self;
 
+    /// What the names of kinds of objects say of it: "Lock" and "Lock on PosixSem". Empty for the futex.
+    #[doc(hidden)]
+    const IN_KINDS: &'static str;
+
     /// Sleeps while `word` holds `expected`, at the latest until `until`.
     fn wait(&self, word: Word<'_>, expected: u32, until: Deadline) -> Woken;
 

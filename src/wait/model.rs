@@ -14,6 +14,8 @@ pub struct Model(Beds);
 impl super::held::Held for Model {}
 
 impl Wait for Model {
+    const IN_KINDS: &'static str = "Model";
+
     fn new() -> Self {
         Self(Beds::new())
     }

@@ -217,6 +217,7 @@ impl PosixSem {
 impl super::held::Held for PosixSem {}
 
 impl Wait for PosixSem {
+    const IN_KINDS: &'static str = "PosixSem";
     #[cfg(not(loom))]
     const NEW: Self = Self { state: AtomicU64::new(0), sem: Sem::NEW };
     #[cfg(loom)]

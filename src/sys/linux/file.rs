@@ -1,5 +1,5 @@
 //! The files behind regions on Linux: a draft that nobody can see, its publication; descriptors; in [`memory`] what
-//! they take, and in [`map`] what becomes of the pages of a mapping.
+//! they take, in [`map`] what becomes of the pages of a mapping, and in [`locks`] who has them open.
 //!
 //! A named region is drafted without a name and published whole by one `linkat` (D10). What a kill leaves behind:
 //!
@@ -14,6 +14,7 @@
 //! `EINTR` is retried everywhere: by std inside `File`'s calls, by [`uninterrupted`] around all others.
 #![allow(unsafe_code)]
 
+pub(crate) mod locks;
 mod map;
 mod memory;
 
