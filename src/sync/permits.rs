@@ -345,6 +345,12 @@ impl<const N: usize, W: Wait> PermitPool<N, W> {
     pub fn holders(&self) -> impl Iterator<Item = (usize, Owner)> + '_ {
         (0..N).filter_map(|index| self.holder(index).map(|owner| (index, owner)))
     }
+
+    /// Who holds permits, for those who know neither `N` nor more of a pool than where its slots are.
+    #[cfg(not(loom))]
+    pub(crate) fn holders_among(slots: &[AtomicU64]) -> impl Iterator<Item = Owner> {
+        slots.iter().filter_map(|slot| Token(slot.load(Ordering::Relaxed)).owner())
+    }
 }
 
 impl<const N: usize, W: Wait> Default for PermitPool<N, W> {

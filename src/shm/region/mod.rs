@@ -5,6 +5,7 @@
 //! | `options`   | [`RegionOptions`]: the ways to a region, on terms of one's own |
 //! | `verbs`     | what one does with a region's objects: get, make, remove |
 //! | `objects`   | [`ObjectInfo`]: what is there, for tools that know none of the types |
+//! | `look`      | the state of an object whose type is known by name only |
 //! | `directory` | finding, making and removing entries, and what a killed process leaves of that |
 //! | `store`     | the bytes, and checked offsets as the only way to them |
 //! | `attached`  | who may have a removed object in hand |
@@ -22,6 +23,7 @@ mod entry;
 mod geometry;
 mod heap;
 mod kind;
+mod look;
 mod objects;
 mod options;
 mod store;

@@ -4,6 +4,9 @@ use std::fmt;
 
 use super::Region;
 use super::entry::Record;
+use super::look::{Look, look};
+use crate::error::{Error, ErrorKind};
+use crate::owner::Owner;
 
 /// One object of a [`Region`], from [`Region::objects`].
 #[derive(Clone)]
@@ -57,6 +60,53 @@ impl ObjectInfo<'_> {
     #[must_use]
     pub fn size(&self) -> u64 {
         self.record.size
+    }
+
+    /// Its state in words, as its `Debug` says it, or its value if it is a number; `None` for a kind of your own. Out of
+    /// date as soon as it is known.
+    ///
+    /// ```
+    /// use shmsync::{Lock, Region};
+    ///
+    /// let region = Region::anonymous(4096)?;
+    /// region.get_or_init::<Lock>("jobs")?.acquire().unwrap();
+    /// let jobs = &region.objects()[0];
+    /// assert!(jobs.state().unwrap().contains("held by tid"));
+    /// assert_eq!(jobs.holder().unwrap().is_alive(), true);
+    /// # Ok::<(), shmsync::Error>(())
+    /// ```
+    #[must_use]
+    pub fn state(&self) -> Option<String> {
+        self.look().map(|object| object.state())
+    }
+
+    /// Who holds it, dead or alive: the holder of a lock, a writer and readers, those with a permit. Nobody, where none
+    /// holds it or such an object has no holders. Out of date as soon as it is known.
+    #[must_use]
+    pub fn holders(&self) -> Vec<Owner> {
+        self.look().map_or_else(Vec::new, |object| object.holders())
+    }
+
+    /// The first of them.
+    #[must_use]
+    pub fn holder(&self) -> Option<Owner> {
+        self.holders().first().copied()
+    }
+
+    /// Takes a lock over from a dead holder and lets it go, for an operator who knows that what it guards is in order, or has
+    /// put it in order. Whether there was a dead holder. A `Mutex` or `RwLock` stays poisoned, so that its users learn of it.
+    ///
+    /// # Errors
+    /// [`Unsupported`](ErrorKind::Unsupported) if it is no `Lock`, `RLock`, `Mutex` or `RwLock`.
+    pub fn recover(&self) -> Result<bool, Error> {
+        self.look().and_then(|object| object.recover()).ok_or_else(|| {
+            let message = format!("object {:?} is a {}, which nobody need recover", self.name(), self.kind());
+            Error::new(ErrorKind::Unsupported, message)
+        })
+    }
+
+    fn look(&self) -> Option<Box<dyn Look + '_>> {
+        look(&self.region.store, &self.record)
     }
 }
 

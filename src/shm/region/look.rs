@@ -1,0 +1,230 @@
+//! What can be seen of an object by who has only the name of its kind: its state in words, and who holds it.
+//!
+//! Of what is generic the first bytes say all, whatever the type is that they guard: a `Mutex<T>` begins as a `Mutex<()>`
+//! does, a `OnceCell<T>` is a `Once` and a value. A kind that is not known here is one of the users' own.
+
+use std::fmt::Debug;
+use std::sync::atomic::{
+    AtomicI8, AtomicI16, AtomicI32, AtomicI64, AtomicIsize, AtomicU8, AtomicU16, AtomicU32, AtomicU64, AtomicUsize,
+};
+
+use zerocopy::FromBytes;
+
+use super::entry::Record;
+use super::kind::Object;
+use super::store::Store;
+use crate::owner::Owner;
+use crate::sync::{
+    Barrier, BoundedSemaphore, Condition, Event, Lock, Mutex, Once, PermitPool, RLock, RwLock, Semaphore, TryLockError,
+};
+use crate::wait::{Futex, KernelRobust, PosixSem, Wait};
+
+/// A primitive, or a number.
+pub(super) trait Look {
+    /// In words, or figures.
+    fn state(&self) -> String;
+
+    /// Who holds it, dead or alive.
+    fn holders(&self) -> Vec<Owner> {
+        Vec::new()
+    }
+
+    /// Takes over from a dead holder and lets go; whether there was one. `None`: nobody ever holds such a thing, or what a
+    /// dead one held comes back by itself.
+    fn recover(&self) -> Option<bool> {
+        None
+    }
+}
+
+macro_rules! held_alone {
+    ($($type:ident),+) => {$(
+        impl<W: Wait> Look for $type<W> {
+            fn state(&self) -> String {
+                format!("{self:?}")
+            }
+            fn holders(&self) -> Vec<Owner> {
+                self.holder().into_iter().collect()
+            }
+            fn recover(&self) -> Option<bool> {
+                let recovered = $type::recover(self).is_ok();
+                if recovered {
+                    // An error would mean that scribbled bytes took it from under us.
+                    let _ = self.release();
+                }
+                Some(recovered)
+            }
+        }
+    )+};
+}
+held_alone!(Lock, RLock);
+
+impl<W: Wait> Look for Mutex<(), W> {
+    fn state(&self) -> String {
+        format!("{self:?}")
+    }
+    fn holders(&self) -> Vec<Owner> {
+        self.holder().into_iter().collect()
+    }
+    fn recover(&self) -> Option<bool> {
+        let dead = self.holder().is_some_and(|holder| !holder.is_alive());
+        // Who takes over from a dead holder gets the guard with the poison, which stays: the data may be torn.
+        Some(dead && matches!(self.try_lock(), Err(TryLockError::Poisoned(_))))
+    }
+}
+
+impl<const READERS: usize, W: Wait> Look for RwLock<(), READERS, W> {
+    fn state(&self) -> String {
+        format!("{self:?}")
+    }
+    fn holders(&self) -> Vec<Owner> {
+        self.writer().into_iter().chain(self.readers()).collect()
+    }
+    fn recover(&self) -> Option<bool> {
+        let dead = self.writer().is_some_and(|writer| !writer.is_alive());
+        Some(dead && matches!(self.try_write(), Err(TryLockError::Poisoned(_))))
+    }
+}
+
+/// A pool, whose size is in its kind only.
+struct Permits<'a>(&'a [AtomicU64]);
+
+impl Look for Permits<'_> {
+    fn state(&self) -> String {
+        let free = self.0.len() - PermitPool::<1>::holders_among(self.0).count();
+        format!("PermitPool {{ available: {free}, capacity: {} }}", self.0.len())
+    }
+    fn holders(&self) -> Vec<Owner> {
+        PermitPool::<1>::holders_among(self.0).collect()
+    }
+}
+
+/// All that has nothing but its own words.
+struct Shown<T>(T);
+
+impl<T: Debug> Look for Shown<T> {
+    fn state(&self) -> String {
+        format!("{:?}", self.0)
+    }
+}
+
+/// The object, if it is of a kind that is known here.
+pub(super) fn look<'a>(store: &'a Store, record: &Record) -> Option<Box<dyn Look + 'a>> {
+    let kind = record.kind.to_text();
+    // Values are looked at like what they are.
+    let kind = kind.strip_prefix("value<").and_then(|kind| kind.strip_suffix('>')).unwrap_or(&kind);
+    let known = Known { store, kind, record };
+    known
+        .on::<Futex>()
+        .or_else(|| known.on::<PosixSem>())
+        .or_else(|| known.on::<KernelRobust>())
+        .or_else(|| known.plain())
+}
+
+struct Known<'a, 'b> {
+    store: &'a Store,
+    kind: &'b str,
+    record: &'b Record,
+}
+
+impl<'a> Known<'a, '_> {
+    /// The object as a `T`, of which it has at least the bytes.
+    fn as_<T: FromBytes + Sync>(&self) -> Option<&'a T> {
+        let fits = self.record.size >= size_of::<T>() as u64;
+        self.store.at(usize::try_from(self.record.offset).ok()?).filter(|_| fits)
+    }
+
+    fn is<T: Object>(&self) -> bool {
+        self.kind == T::KIND.name()
+    }
+
+    /// What is between `Mutex<` and `>`, or `> on PosixSem`.
+    fn parameters_of<W: Wait>(&self, generic: &str) -> Option<&str> {
+        let inner = self.kind.strip_prefix(generic)?.strip_prefix('<')?;
+        let inner = match W::IN_KINDS {
+            "" => inner,
+            backend => inner.strip_suffix(backend)?.strip_suffix(" on ")?,
+        };
+        inner.strip_suffix('>')
+    }
+
+    /// A primitive on that backend.
+    fn on<W: Wait>(&self) -> Option<Box<dyn Look + 'a>> {
+        macro_rules! among {
+            ($($type:ident),+) => {$(
+                if self.is::<$type<W>>() {
+                    return Some(Box::new(Shown(self.as_::<$type<W>>()?)));
+                }
+            )+};
+        }
+        among!(Semaphore, BoundedSemaphore, Condition, Event, Once, Barrier);
+        if self.is::<Lock<W>>() {
+            return Some(Box::new(Borrowed(self.as_::<Lock<W>>()?)));
+        }
+        if self.is::<RLock<W>>() {
+            return Some(Box::new(Borrowed(self.as_::<RLock<W>>()?)));
+        }
+        if self.parameters_of::<W>("Mutex").is_some() {
+            return Some(Box::new(Borrowed(self.as_::<Mutex<(), W>>()?)));
+        }
+        if self.parameters_of::<W>("OnceCell").is_some() {
+            return Some(Box::new(Shown(self.as_::<Once<W>>()?)));
+        }
+        if self.parameters_of::<W>("Barrier").is_some() {
+            return Some(Box::new(Shown(self.as_::<Barrier<W>>()?)));
+        }
+        if let Some(permits) = self.parameters_of::<W>("PermitPool") {
+            return self.permits::<W>(permits.parse().ok()?);
+        }
+        let (_, readers) = self.parameters_of::<W>("RwLock")?.rsplit_once(", ")?;
+        self.rwlock::<W>(readers.parse().ok()?)
+    }
+
+    fn permits<W: Wait>(&self, permits: usize) -> Option<Box<dyn Look + 'a>> {
+        let before = size_of::<PermitPool<1, W>>() - size_of::<AtomicU64>();
+        let size = permits.checked_mul(size_of::<AtomicU64>())?.checked_add(before)?;
+        let begin = usize::try_from(self.record.offset).ok()?.checked_add(before)?;
+        let slots = self.store.slice(begin, permits).filter(|_| self.record.size == size as u64)?;
+        Some(Box::new(Permits(slots)))
+    }
+
+    fn rwlock<W: Wait>(&self, readers: usize) -> Option<Box<dyn Look + 'a>> {
+        macro_rules! with_slots {
+            ($($readers:literal),+) => {
+                match readers {
+                    $($readers => Some(Box::new(Borrowed(self.as_::<RwLock<(), $readers, W>>()?))),)+
+                    _ => None,
+                }
+            };
+        }
+        with_slots!(1, 2, 3, 4, 5, 6, 7, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 512, 1024)
+    }
+
+    /// A number.
+    fn plain(&self) -> Option<Box<dyn Look + 'a>> {
+        macro_rules! among {
+            ($($type:ident),+) => {$(
+                if self.is::<$type>() {
+                    return Some(Box::new(Shown(self.as_::<$type>()?)));
+                }
+            )+};
+        }
+        among!(u8, u16, u32, u64, u128, usize, i8, i16, i32, i64, i128, isize, f32, f64);
+        among!(AtomicU8, AtomicU16, AtomicU32, AtomicU64, AtomicUsize);
+        among!(AtomicI8, AtomicI16, AtomicI32, AtomicI64, AtomicIsize);
+        None
+    }
+}
+
+struct Borrowed<'a, T>(&'a T);
+
+impl<T: Look> Look for Borrowed<'_, T> {
+    fn state(&self) -> String {
+        self.0.state()
+    }
+    fn holders(&self) -> Vec<Owner> {
+        self.0.holders()
+    }
+    fn recover(&self) -> Option<bool> {
+        self.0.recover()
+    }
+}
