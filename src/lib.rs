@@ -55,7 +55,10 @@ pub mod wait;
 pub use error::{AcquireError, BarrierError, Error, ErrorKind, ReleaseError};
 pub use owner::Owner;
 #[cfg(not(loom))]
-pub use shm::{Attached, Handle, HugePages, Kind, Object, ObjectInfo, Options, Region, RegionOptions, Shared, unlink};
+pub use shm::{
+    Attached, Handle, HugePages, Kind, Object, ObjectInfo, Options, Region, RegionInfo, RegionOptions, Shared, unlink,
+    unlink_unused,
+};
 pub use sync::{
     Barrier, BarrierWaitResult, BoundedSemaphore, Condition, Event, Guard, Lock, LockGuard, LockResult, Member, Mutex,
     MutexGuard, Once, OnceCell, Permit, PermitPool, PoisonCause, PoisonError, RLock, RLockGuard, RwLock,

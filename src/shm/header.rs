@@ -42,16 +42,16 @@ const VERSION: u32 = 2;
 pub(super) struct Header {
     magic: [u8; 8],
     byte_order: u32,
-    version: u32,
+    pub(super) version: u32,
     header_size: u32,
     pointer_width: u32,
-    total_size: u64,
+    pub(super) total_size: u64,
     payload_offset: u64,
-    payload_size: u64,
+    pub(super) payload_size: u64,
     payload_align: u64,
-    stamp: u64,
+    pub(super) stamp: u64,
     boot_id: [u8; 16],
-    what: What,
+    pub(super) what: What,
 }
 
 /// What is in a region, in words, as far as they fit. Of a type it is the name, without the paths.
@@ -113,6 +113,8 @@ const WORDS: usize = SIZE / 8;
 pub(super) type Words = [AtomicU64; WORDS];
 
 impl Header {
+    pub(super) const VERSION: u32 = VERSION;
+
     fn expected(layout: &Layout) -> Self {
         Self {
             magic: MAGIC,
@@ -200,6 +202,37 @@ impl Header {
             return Err(Error::new(ErrorKind::Truncated, message));
         }
         Ok(layout)
+    }
+
+    /// Whether it is that of a region of named objects.
+    pub(super) fn holds_objects(&self) -> bool {
+        Layout::of_region(self.payload_size).is_some_and(|layout| layout.stamp == self.stamp)
+    }
+
+    /// `None` if either boot is unknown.
+    pub(super) fn is_of_this_boot(&self) -> Option<bool> {
+        let known = |id: &[u8; 16]| *id != [0; 16];
+        Some(self.boot_id).filter(known).and_then(|then| Some(then == proc::boot_id().filter(known)?))
+    }
+
+    /// What keeps everybody here from opening it, if it is in a file of that length.
+    pub(super) fn problem(&self, length: u64) -> Option<String> {
+        // Of all that is compared, what does not depend on a type.
+        let machine = [
+            (self.byte_order == BYTE_ORDER, "it was made on a machine of another byte order"),
+            (self.version == VERSION, "its format is of another version"),
+            (self.header_size == HEAD as u32, "its head has another size"),
+            (self.pointer_width == usize::BITS, "it was made for a processor of another width"),
+        ];
+        if let Some((_, problem)) = machine.iter().find(|(agrees, _)| !agrees) {
+            return Some((*problem).to_owned());
+        }
+        let end = self.payload_offset.checked_add(self.payload_size);
+        if self.payload_offset < HEAD as u64 || end != Some(self.total_size) {
+            return Some(String::from("what its header says of sizes is wrong"));
+        }
+        (length < self.total_size)
+            .then(|| format!("it is cut off: its header says {} bytes, the file has {length}", self.total_size))
     }
 
     /// Compares field by field, in an order in which each is meaningful only if those before it agree.

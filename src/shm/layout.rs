@@ -17,6 +17,10 @@ use crate::sys::file;
 /// neither their sizes nor their alignments would tell. 2: a token has its boot in it, and less of CPU and start time.
 const PRIMITIVES: u64 = 2;
 
+/// Of the region's file the byte (see `sys::file::locks`) that all lock together who have it mapped. Those before it are
+/// locked by who is attached to a region of named objects.
+pub(super) const MAPPED: u32 = 257;
+
 /// What a region must look like for one type.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Layout {
@@ -35,7 +39,7 @@ pub(super) struct Layout {
 /// How a [`Region`](crate::Region)'s payload is aligned, and so at most what is in it.
 pub(super) const REGION_ALIGN: usize = 4096;
 /// In the place of the user's number: "Region" and the version of its directory.
-const REGION: u64 = u64::from_be_bytes(*b"Region\0\x01");
+pub(super) const REGION: u64 = u64::from_be_bytes(*b"Region\0\x01");
 
 impl Layout {
     /// A mapping begins at a page, so no payload can be aligned better than that.

@@ -12,6 +12,7 @@
 //! | `mapping` | the bytes without their type: made whole, published, opened, mapped |
 //! | `memory`  | mapped bytes, and who unmaps them |
 //! | `terms`   | whose a region may be, how large, and on which pages |
+//! | `info`    | [`RegionInfo`]: a region seen from outside, and who has it mapped |
 //! | `header`  | the first 128 bytes, and the questions they must answer before anybody maps the rest |
 //! | `layout`  | where a `T` lies in its region, and the stamp that says so |
 //! | `place`   | what regions are called, and which names are none |
@@ -20,6 +21,7 @@
 
 mod handle;
 mod header;
+mod info;
 mod layout;
 mod lent;
 mod mapping;
@@ -35,6 +37,7 @@ mod terms;
 
 pub use handle::Handle;
 pub(crate) use handle::Kept;
+pub use info::{RegionInfo, unlink_unused};
 pub use options::Options;
 pub use place::unlink;
 pub use region::{Attached, Kind, Object, ObjectInfo, Region, RegionOptions};

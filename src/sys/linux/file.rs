@@ -43,6 +43,23 @@ pub(crate) fn open(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).write(true).custom_flags(flags).open(path)
 }
 
+/// Opens a file for reading only, as carefully as [`open`].
+pub(crate) fn open_to_look(path: &Path) -> io::Result<File> {
+    let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY;
+    OpenOptions::new().read(true).custom_flags(flags).open(path)
+}
+
+/// Whether no name leads to the file any more.
+pub(crate) fn is_unlinked(file: &File) -> bool {
+    file.metadata().is_ok_and(|about| about.nlink() == 0)
+}
+
+/// Whether this path leads to the file, and not to another.
+pub(crate) fn is_at(file: &File, path: &Path) -> bool {
+    let there = fs::symlink_metadata(path).map(|about| Identity { device: about.dev(), inode: about.ino() });
+    there.is_ok_and(|there| identity(file).is_ok_and(|this| this == there))
+}
+
 /// Removes a name; who has mapped the file keeps it.
 pub(crate) fn unlink(path: &Path) -> io::Result<()> {
     uninterrupted(|| fs::remove_file(path))

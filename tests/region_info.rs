@@ -1,0 +1,172 @@
+//! Regions seen from outside: what their headers say, who has them mapped, and removal of those that nobody has.
+
+mod shm_support;
+mod support;
+
+use std::os::unix::fs::FileExt;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+use shm_support::{Directory, Name};
+use shmsync::{ErrorKind, Mutex, Region, RegionInfo, Shared, unlink_unused};
+use support::*;
+
+#[test]
+fn a_header_tells_what_is_in_a_region() {
+    let (one, many, stamped) = (Name::new("info-one"), Name::new("info-many"), Name::new("info-stamp"));
+    let _one = Shared::create(&one, Mutex::new([1_u64; 4])).unwrap();
+    let _many = Region::create(&many, 10_000).unwrap();
+    let _stamped = Shared::options().stamp(7).create(&stamped, AtomicU64::new(1)).unwrap();
+
+    let info = RegionInfo::of(&one).unwrap();
+    assert_eq!((info.version(), info.size(), info.payload_size()), (RegionInfo::VERSION, 4096 + 48, 48));
+    assert_eq!((info.contents(), info.holds_objects()), (Some("Mutex<[u64; 4]>"), false));
+    assert_eq!((info.is_of_this_boot(), info.problem(), info.is_mapped()), (Some(true), None, Some(true)));
+
+    let info = RegionInfo::read(many.path()).unwrap();
+    assert_eq!((info.contents(), info.holds_objects()), (Some("named objects"), true));
+    assert_eq!(info.size(), 4096 + info.payload_size());
+    assert!(info.payload_size() > 10_000 && info.problem().is_none());
+
+    let [one, stamped] = [&one, &stamped].map(|name| RegionInfo::of(name).unwrap().stamp());
+    assert_ne!(one, stamped);
+}
+
+#[test]
+fn what_is_wrong_with_a_region_is_said() {
+    let name = Name::new("info-wrong");
+    assert_eq!(RegionInfo::of(&name).unwrap_err().kind(), ErrorKind::NotFound);
+    assert_eq!(RegionInfo::of("name").unwrap_err().kind(), ErrorKind::InvalidName);
+    let region = Region::create(&name, 10_000).unwrap();
+    let file = std::fs::File::options().read(true).write(true).open(name.path()).unwrap();
+    let mut head = [0; 128];
+    file.read_exact_at(&mut head, 0).unwrap();
+    // Byte order, version, head, width, sizes.
+    for (at, part) in
+        [(8, "byte order"), (12, "version"), (16, "head"), (20, "processor"), (24, "sizes"), (40, "sizes")]
+    {
+        file.write_all_at(&[head[at] ^ 0x40], at as u64).unwrap();
+        let problem = RegionInfo::of(&name).unwrap().problem().unwrap();
+        assert!(problem.contains(part), "{problem}");
+        assert!(Region::open(&name).is_err());
+        file.write_all_at(&head, 0).unwrap();
+    }
+    file.write_all_at(&[0xff; 64], 64).unwrap();
+    let info = RegionInfo::of(&name).unwrap();
+    assert_eq!((info.is_of_this_boot(), info.contents()), (Some(false), None));
+    file.write_all_at(&[0; 64], 64).unwrap();
+    assert_eq!(RegionInfo::of(&name).unwrap().is_of_this_boot(), None);
+    drop(region);
+    file.set_len(8000).unwrap();
+    assert!(RegionInfo::of(&name).unwrap().problem().unwrap().contains("cut off"));
+    file.set_len(100).unwrap();
+    assert_eq!(RegionInfo::of(&name).unwrap_err().kind(), ErrorKind::Truncated);
+    file.write_all_at(b"x", 0).unwrap();
+    assert_eq!(RegionInfo::of(&name).unwrap_err().kind(), ErrorKind::NotARegion);
+    let directory = Directory::in_memory("info");
+    assert_eq!(RegionInfo::read(&*directory).unwrap_err().kind(), ErrorKind::NotARegion);
+}
+
+fn is_mapped(name: &Name) -> bool {
+    RegionInfo::of(name).unwrap().is_mapped().expect("tmpfs has locks")
+}
+
+/// Who has it mapped: the maker, who opens it, their forked children, whoever was given its handle; and none that was
+/// killed.
+#[test]
+fn who_has_a_region_mapped_is_seen() {
+    let name = Name::new("info-mapped");
+    let made = Shared::create(&name, AtomicU64::new(1)).unwrap();
+    assert!(is_mapped(&name));
+    let opened = Shared::<AtomicU64>::open(&name).unwrap();
+    drop(made);
+    assert!(is_mapped(&name));
+    let began = Shm::new(Tally::new());
+    let mut child = fork(|| {
+        began.up();
+        until_killed();
+    });
+    began.reaches(1);
+    let handle = opened.handle();
+    drop(opened);
+    let mut program = std::process::Command::new("sleep").arg("1000").spawn().unwrap();
+    drop(handle);
+    assert!(is_mapped(&name), "by the forked child, and the program that has the handle");
+    child.kill();
+    assert!(is_mapped(&name), "by the program that has the handle");
+    program.kill().unwrap();
+    program.wait().unwrap();
+    drop(child);
+    eventually("nobody has it", || if is_mapped(&name) { Err("mapped".into()) } else { Ok(()) });
+}
+
+#[test]
+fn a_region_is_removed_only_if_nobody_has_it() {
+    let name = Name::new("unused");
+    assert_eq!(unlink_unused(&name).unwrap_err().kind(), ErrorKind::NotFound);
+    assert_eq!(unlink_unused("name").unwrap_err().kind(), ErrorKind::InvalidName);
+    let region = Region::create(&name, 1000).unwrap();
+    assert!(!unlink_unused(&name).unwrap() && name.path().exists());
+    // In the hands of a child alone.
+    let mut child = fork(|| until_killed());
+    drop(region);
+    assert!(!unlink_unused(&name).unwrap() && name.path().exists());
+    child.kill();
+    eventually("it is removed", || match unlink_unused(&name).unwrap() {
+        true => Ok(()),
+        false => Err("in use".into()),
+    });
+    assert!(!name.path().exists());
+}
+
+/// Some open it and use it while others remove it when it is not used: nobody has one in hand that has lost its name.
+#[test]
+fn whoever_opens_it_meanwhile_has_one_with_a_name() {
+    let _watchdog = shmsync_harness::process::watchdog(Duration::from_secs(60), "opening and removing");
+    let name = Name::new("unused-race");
+    let (opened, removed) = (Shm::new(Tally::new()), Shm::new(Tally::new()));
+    let until = Instant::now() + Duration::from_millis(1500);
+    let openers = team(2, |me| {
+        let me = me as usize;
+        for round in 1.. {
+            let region = Shared::open_or_create(&name, || [AtomicU64::new(0), AtomicU64::new(0)]).unwrap();
+            assert!(name.path().exists());
+            let same = Shared::<[AtomicU64; 2]>::open(&name).unwrap();
+            same[me].store(round, Relaxed);
+            assert_eq!(region[me].load(Relaxed), round, "the same region");
+            opened.up();
+            if Instant::now() > until {
+                break;
+            }
+        }
+    });
+    let removers = team(2, |_| {
+        while Instant::now() < until {
+            match unlink_unused(&name) {
+                Ok(true) => _ = removed.up(),
+                Ok(false) => {}
+                Err(error) => assert_eq!(error.kind(), ErrorKind::NotFound, "{error}"),
+            }
+        }
+    });
+    join(openers.into_iter().chain(removers));
+    assert!(opened.get() > 20 && removed.get() > 2, "{} opened, {} removed", opened.get(), removed.get());
+}
+
+/// Who says for ever that he is about to remove it holds nobody up for ever.
+#[test]
+fn who_locks_a_region_against_all_is_found_out() {
+    let name = Name::new("unused-locked");
+    drop(Shared::create(&name, AtomicU64::new(1)).unwrap());
+    let file = std::fs::File::options().read(true).write(true).open(name.path()).unwrap();
+    // SAFETY: plain integers.
+    let mut whole: libc::flock64 = unsafe { std::mem::zeroed() };
+    whole.l_type = libc::F_WRLCK as libc::c_short;
+    // SAFETY: one flock64 to read, and an open descriptor.
+    let locked = unsafe { libc::fcntl(std::os::fd::AsRawFd::as_raw_fd(&file), libc::F_OFD_SETLK, &raw mut whole) };
+    assert_eq!(locked, 0);
+    assert_eq!(Shared::<AtomicU64>::open(&name).unwrap_err().kind(), ErrorKind::Busy);
+    assert!(!unlink_unused(&name).unwrap());
+    drop(file);
+    Shared::<AtomicU64>::open(&name).unwrap();
+}
