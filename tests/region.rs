@@ -1,4 +1,6 @@
 //! A region of named objects: every verb, on both backends.
+//!
+//! Where it matters who is attached, a test is a process of its own: children that others fork at the same time would count.
 
 mod shm_support;
 mod support;
@@ -151,55 +153,59 @@ fn what_is_removed_is_gone_and_stays_usable() {
 
 #[test]
 fn bytes_come_back_when_all_have_gone_who_might_use_them() {
-    let name = Name::new("region-reuse");
-    let mut mine = Region::create(&name, 4096).unwrap();
-    let mut other = Region::open(&name).unwrap();
-    let fill = |region: &Region| region.array::<u8>("all", 4096).map(|all| all.len());
-    for (first, second) in [(true, false), (false, true)] {
-        fill(&mine).unwrap();
-        mine.remove("all").unwrap();
-        assert_eq!(kind(fill(&other)), ErrorKind::NoSpace);
-        for (say, left) in [(first, true), (second, false)] {
-            if say {
-                mine.renew().unwrap()
-            } else {
-                other.renew().unwrap()
+    in_child(|| {
+        let name = Name::new("region-reuse");
+        let mut mine = Region::create(&name, 4096).unwrap();
+        let mut other = Region::open(&name).unwrap();
+        let fill = |region: &Region| region.array::<u8>("all", 4096).map(|all| all.len());
+        for (first, second) in [(true, false), (false, true)] {
+            fill(&mine).unwrap();
+            mine.remove("all").unwrap();
+            assert_eq!(kind(fill(&other)), ErrorKind::NoSpace);
+            for (say, left) in [(first, true), (second, false)] {
+                if say {
+                    mine.renew().unwrap()
+                } else {
+                    other.renew().unwrap()
+                }
+                assert_eq!(fill(&mine).is_err(), left, "while somebody is left");
+                assert_eq!((mine.free_bytes(), mine.kept_bytes()), (0, if left { 4096 } else { 0 }));
             }
-            assert_eq!(fill(&mine).is_err(), left, "while somebody is left");
-            assert_eq!((mine.free_bytes(), mine.kept_bytes()), (0, if left { 4096 } else { 0 }));
+            mine.remove("all").unwrap();
+            mine.renew().unwrap();
+            drop(other);
+            fill(&mine).unwrap();
+            mine.remove("all").unwrap();
+            other = Region::open(&name).unwrap(); // attached after the removal: it does not count
+            mine.renew().unwrap();
         }
-        mine.remove("all").unwrap();
-        mine.renew().unwrap();
-        drop(other);
-        fill(&mine).unwrap();
-        mine.remove("all").unwrap();
-        other = Region::open(&name).unwrap(); // attached after the removal: it does not count
-        mine.renew().unwrap();
-    }
-    fill(&other).unwrap();
-    // SAFETY: nobody has a reference to it.
-    #[allow(unsafe_code)]
-    unsafe {
-        mine.remove_now("all").unwrap();
-    }
-    fill(&other).unwrap();
+        fill(&other).unwrap();
+        // SAFETY: nobody has a reference to it.
+        #[allow(unsafe_code)]
+        unsafe {
+            mine.remove_now("all").unwrap();
+        }
+        fill(&other).unwrap();
+    });
 }
 
 #[test]
 fn a_full_directory_says_so_and_its_entries_come_back() {
-    let mut region = Region::options().objects(3).anonymous(1 << 16).unwrap();
-    for name in ["a", "b", "c"] {
-        region.get_or_init::<Lock>(name).unwrap();
-    }
-    let error = region.get_or_init::<Lock>("d").unwrap_err();
-    assert!(error.kind() == ErrorKind::NoSpace && error.to_string().contains("3 entries"), "{error}");
-    for round in 0..20 {
-        region.remove("b").unwrap();
-        assert_eq!(kind(region.get_or_init::<Lock>("b")), ErrorKind::NoSpace);
-        region.renew().unwrap();
-        region.get_or_init::<Lock>("b").unwrap();
-        assert_eq!(region.objects().len(), 3, "{round}");
-    }
+    in_child(|| {
+        let mut region = Region::options().objects(3).anonymous(1 << 16).unwrap();
+        for name in ["a", "b", "c"] {
+            region.get_or_init::<Lock>(name).unwrap();
+        }
+        let error = region.get_or_init::<Lock>("d").unwrap_err();
+        assert!(error.kind() == ErrorKind::NoSpace && error.to_string().contains("3 entries"), "{error}");
+        for round in 0..20 {
+            region.remove("b").unwrap();
+            assert_eq!(kind(region.get_or_init::<Lock>("b")), ErrorKind::NoSpace);
+            region.renew().unwrap();
+            region.get_or_init::<Lock>("b").unwrap();
+            assert_eq!(region.objects().len(), 3, "{round}");
+        }
+    });
 }
 
 #[test]
@@ -256,32 +262,34 @@ fn a_region_of_one_value_is_no_region_of_objects() {
 
 #[test]
 fn who_is_attached_is_known() {
-    let name = Name::new("attached");
-    let region = Region::create(&name, 4096).unwrap();
-    let pids = || {
-        let mut pids: Vec<_> = region.attached().unwrap().iter().map(|attached| attached.pid().unwrap()).collect();
-        pids.sort_unstable();
-        pids
-    };
-    let me = std::process::id();
-    assert_eq!(pids(), [me]);
-    let again = Region::open(&name).unwrap();
-    assert_eq!(pids(), [me, me]);
-    drop(again);
-    let mut child = die_after(|| std::mem::forget(Region::open(&name).unwrap()));
-    // Dead and not yet reaped: its files are closed.
-    eventually("the dead one is gone", || if pids() == [me] { Ok(()) } else { Err(format!("{:?}", pids())) });
-    child.wait_exit(SOON);
-    let theirs = Shm::new(Tally::new());
-    let mut child = fork(|| {
-        let _theirs = Region::open(&name).unwrap();
-        theirs.up();
-        until_killed();
+    in_child(|| {
+        let name = Name::new("attached");
+        let region = Region::create(&name, 4096).unwrap();
+        let pids = || {
+            let mut pids: Vec<_> = region.attached().unwrap().iter().map(|attached| attached.pid().unwrap()).collect();
+            pids.sort_unstable();
+            pids
+        };
+        let me = std::process::id();
+        assert_eq!(pids(), [me]);
+        let again = Region::open(&name).unwrap();
+        assert_eq!(pids(), [me, me]);
+        drop(again);
+        let mut child = die_after(|| std::mem::forget(Region::open(&name).unwrap()));
+        // Dead and not yet reaped: its files are closed.
+        eventually("the dead one is gone", || if pids() == [me] { Ok(()) } else { Err(format!("{:?}", pids())) });
+        child.wait_exit(SOON);
+        let theirs = Shm::new(Tally::new());
+        let mut child = fork(|| {
+            let _theirs = Region::open(&name).unwrap();
+            theirs.up();
+            until_killed();
+        });
+        theirs.reaches(1);
+        assert!(pids().contains(&child.pid()));
+        child.kill();
+        eventually("the killed one is gone", || if pids() == [me] { Ok(()) } else { Err(format!("{:?}", pids())) });
     });
-    theirs.reaches(1);
-    assert!(pids().contains(&child.pid()));
-    child.kill();
-    eventually("the killed one is gone", || if pids() == [me] { Ok(()) } else { Err(format!("{:?}", pids())) });
 }
 
 #[test]

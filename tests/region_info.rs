@@ -7,7 +7,7 @@ use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-use shm_support::{Directory, Name};
+use shm_support::{Directory, Name, in_child};
 use shmsync::{ErrorKind, Mutex, Region, RegionInfo, Shared, unlink_unused};
 use support::*;
 
@@ -75,98 +75,105 @@ fn is_mapped(name: &Name) -> bool {
 /// killed.
 #[test]
 fn who_has_a_region_mapped_is_seen() {
-    let name = Name::new("info-mapped");
-    let made = Shared::create(&name, AtomicU64::new(1)).unwrap();
-    assert!(is_mapped(&name));
-    let opened = Shared::<AtomicU64>::open(&name).unwrap();
-    drop(made);
-    assert!(is_mapped(&name));
-    let began = Shm::new(Tally::new());
-    let mut child = fork(|| {
-        began.up();
-        until_killed();
+    in_child(|| {
+        let name = Name::new("info-mapped");
+        let made = Shared::create(&name, AtomicU64::new(1)).unwrap();
+        assert!(is_mapped(&name));
+        let opened = Shared::<AtomicU64>::open(&name).unwrap();
+        drop(made);
+        assert!(is_mapped(&name));
+        let began = Shm::new(Tally::new());
+        let mut child = fork(|| {
+            began.up();
+            until_killed();
+        });
+        began.reaches(1);
+        let handle = opened.handle();
+        drop(opened);
+        let mut program = std::process::Command::new("sleep").arg("1000").spawn().unwrap();
+        drop(handle);
+        assert!(is_mapped(&name), "by the forked child, and the program that has the handle");
+        child.kill();
+        assert!(is_mapped(&name), "by the program that has the handle");
+        program.kill().unwrap();
+        program.wait().unwrap();
+        drop(child);
+        eventually("nobody has it", || if is_mapped(&name) { Err("mapped".into()) } else { Ok(()) });
     });
-    began.reaches(1);
-    let handle = opened.handle();
-    drop(opened);
-    let mut program = std::process::Command::new("sleep").arg("1000").spawn().unwrap();
-    drop(handle);
-    assert!(is_mapped(&name), "by the forked child, and the program that has the handle");
-    child.kill();
-    assert!(is_mapped(&name), "by the program that has the handle");
-    program.kill().unwrap();
-    program.wait().unwrap();
-    drop(child);
-    eventually("nobody has it", || if is_mapped(&name) { Err("mapped".into()) } else { Ok(()) });
 }
 
 #[test]
 fn a_region_is_removed_only_if_nobody_has_it() {
-    let name = Name::new("unused");
-    assert_eq!(unlink_unused(&name).unwrap_err().kind(), ErrorKind::NotFound);
-    assert_eq!(unlink_unused("name").unwrap_err().kind(), ErrorKind::InvalidName);
-    let region = Region::create(&name, 1000).unwrap();
-    assert!(!unlink_unused(&name).unwrap() && name.path().exists());
-    // In the hands of a child alone.
-    let mut child = fork(|| until_killed());
-    drop(region);
-    assert!(!unlink_unused(&name).unwrap() && name.path().exists());
-    child.kill();
-    eventually("it is removed", || match unlink_unused(&name).unwrap() {
-        true => Ok(()),
-        false => Err("in use".into()),
+    in_child(|| {
+        let name = Name::new("unused");
+        assert_eq!(unlink_unused(&name).unwrap_err().kind(), ErrorKind::NotFound);
+        assert_eq!(unlink_unused("name").unwrap_err().kind(), ErrorKind::InvalidName);
+        let region = Region::create(&name, 1000).unwrap();
+        assert!(!unlink_unused(&name).unwrap() && name.path().exists());
+        // In the hands of a child alone.
+        let mut child = fork(|| until_killed());
+        drop(region);
+        assert!(!unlink_unused(&name).unwrap() && name.path().exists());
+        child.kill();
+        eventually("it is removed", || match unlink_unused(&name).unwrap() {
+            true => Ok(()),
+            false => Err("in use".into()),
+        });
+        assert!(!name.path().exists());
     });
-    assert!(!name.path().exists());
 }
 
 /// Some open it and use it while others remove it when it is not used: nobody has one in hand that has lost its name.
 #[test]
 fn whoever_opens_it_meanwhile_has_one_with_a_name() {
-    let _watchdog = shmsync_harness::process::watchdog(Duration::from_secs(60), "opening and removing");
-    let name = Name::new("unused-race");
-    let (opened, removed) = (Shm::new(Tally::new()), Shm::new(Tally::new()));
-    let until = Instant::now() + Duration::from_millis(1500);
-    let openers = team(2, |me| {
-        let me = me as usize;
-        for round in 1.. {
-            let region = Shared::open_or_create(&name, || [AtomicU64::new(0), AtomicU64::new(0)]).unwrap();
-            assert!(name.path().exists());
-            let same = Shared::<[AtomicU64; 2]>::open(&name).unwrap();
-            same[me].store(round, Relaxed);
-            assert_eq!(region[me].load(Relaxed), round, "the same region");
-            opened.up();
-            if Instant::now() > until {
-                break;
+    in_child(|| {
+        let name = Name::new("unused-race");
+        let (opened, removed) = (Shm::new(Tally::new()), Shm::new(Tally::new()));
+        let until = Instant::now() + Duration::from_millis(1500);
+        let openers = team(2, |me| {
+            let me = me as usize;
+            for round in 1.. {
+                let region = Shared::open_or_create(&name, || [AtomicU64::new(0), AtomicU64::new(0)]).unwrap();
+                assert!(name.path().exists());
+                let same = Shared::<[AtomicU64; 2]>::open(&name).unwrap();
+                same[me].store(round, Relaxed);
+                assert_eq!(region[me].load(Relaxed), round, "the same region");
+                opened.up();
+                if Instant::now() > until {
+                    break;
+                }
             }
-        }
-    });
-    let removers = team(2, |_| {
-        while Instant::now() < until {
-            match unlink_unused(&name) {
-                Ok(true) => _ = removed.up(),
-                Ok(false) => {}
-                Err(error) => assert_eq!(error.kind(), ErrorKind::NotFound, "{error}"),
+        });
+        let removers = team(2, |_| {
+            while Instant::now() < until {
+                match unlink_unused(&name) {
+                    Ok(true) => _ = removed.up(),
+                    Ok(false) => {}
+                    Err(error) => assert_eq!(error.kind(), ErrorKind::NotFound, "{error}"),
+                }
             }
-        }
+        });
+        join(openers.into_iter().chain(removers));
+        assert!(opened.get() > 20 && removed.get() > 2, "{} opened, {} removed", opened.get(), removed.get());
     });
-    join(openers.into_iter().chain(removers));
-    assert!(opened.get() > 20 && removed.get() > 2, "{} opened, {} removed", opened.get(), removed.get());
 }
 
 /// Who says for ever that he is about to remove it holds nobody up for ever.
 #[test]
 fn who_locks_a_region_against_all_is_found_out() {
-    let name = Name::new("unused-locked");
-    drop(Shared::create(&name, AtomicU64::new(1)).unwrap());
-    let file = std::fs::File::options().read(true).write(true).open(name.path()).unwrap();
-    // SAFETY: plain integers.
-    let mut whole: libc::flock64 = unsafe { std::mem::zeroed() };
-    whole.l_type = libc::F_WRLCK as libc::c_short;
-    // SAFETY: one flock64 to read, and an open descriptor.
-    let locked = unsafe { libc::fcntl(std::os::fd::AsRawFd::as_raw_fd(&file), libc::F_OFD_SETLK, &raw mut whole) };
-    assert_eq!(locked, 0);
-    assert_eq!(Shared::<AtomicU64>::open(&name).unwrap_err().kind(), ErrorKind::Busy);
-    assert!(!unlink_unused(&name).unwrap());
-    drop(file);
-    Shared::<AtomicU64>::open(&name).unwrap();
+    in_child(|| {
+        let name = Name::new("unused-locked");
+        drop(Shared::create(&name, AtomicU64::new(1)).unwrap());
+        let file = std::fs::File::options().read(true).write(true).open(name.path()).unwrap();
+        // SAFETY: plain integers.
+        let mut whole: libc::flock64 = unsafe { std::mem::zeroed() };
+        whole.l_type = libc::F_WRLCK as libc::c_short;
+        // SAFETY: one flock64 to read, and an open descriptor.
+        let locked = unsafe { libc::fcntl(std::os::fd::AsRawFd::as_raw_fd(&file), libc::F_OFD_SETLK, &raw mut whole) };
+        assert_eq!(locked, 0);
+        assert_eq!(Shared::<AtomicU64>::open(&name).unwrap_err().kind(), ErrorKind::Busy);
+        assert!(!unlink_unused(&name).unwrap());
+        drop(file);
+        Shared::<AtomicU64>::open(&name).unwrap();
+    });
 }

@@ -137,7 +137,7 @@ fn is_mapped(file: &File) -> Option<bool> {
 /// # Errors
 /// As `unlink`; and [`Unsupported`](ErrorKind::Unsupported) where the file system knows no locks.
 ///
-/// ```
+/// ```standalone_crate
 /// use shmsync::Shared;
 /// use std::sync::atomic::AtomicU64;
 ///

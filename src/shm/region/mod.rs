@@ -201,7 +201,7 @@ impl Region {
     /// When no descriptor is left, or no memory. Everything is as it was then.
     ///
     /// # Example
-    /// ```
+    /// ```standalone_crate
     /// use shmsync::{ErrorKind, Region};
     ///
     /// let mut region = Region::anonymous(4096)?;
