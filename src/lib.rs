@@ -56,8 +56,8 @@ pub use error::{AcquireError, BarrierError, Error, ErrorKind, ReleaseError};
 pub use owner::Owner;
 #[cfg(not(loom))]
 pub use shm::{
-    Attached, Handle, HugePages, Kind, Object, ObjectInfo, Options, Region, RegionInfo, RegionOptions, Shared, unlink,
-    unlink_unused,
+    Attached, Handle, HugePages, Item, Kind, List, Object, ObjectInfo, Options, Region, RegionInfo, RegionOptions,
+    Shared, unlink, unlink_unused,
 };
 pub use sync::{
     Barrier, BarrierWaitResult, BoundedSemaphore, Condition, Event, Guard, Lock, LockGuard, LockResult, Member, Mutex,

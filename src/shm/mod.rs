@@ -40,6 +40,6 @@ pub(crate) use handle::Kept;
 pub use info::{RegionInfo, unlink_unused};
 pub use options::Options;
 pub use place::unlink;
-pub use region::{Attached, Kind, Object, ObjectInfo, Region, RegionOptions};
+pub use region::{Attached, Item, Kind, List, Object, ObjectInfo, Region, RegionOptions};
 pub use shared::Shared;
 pub use terms::HugePages;

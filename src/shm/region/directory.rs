@@ -16,20 +16,15 @@
 //! free when it was made. Whoever looks for it stops at an entry that was never used.
 
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
 
 use super::attached::Attachment;
 use super::entry::{Entry, KindName, LONGEST_NAME, Name, Record, State, hash_of};
 use super::heap;
+use super::held::{Held, hold};
 use super::kind::Kind;
 use super::store::Store;
-use crate::error::{AcquireError, Error, ErrorKind};
+use crate::error::{Error, ErrorKind};
 use crate::shm::layout::REGION_ALIGN;
-use crate::sync::Lock;
-
-/// Nobody holds the directory for longer than it takes to look through it and to write one object. Who finds it held by a
-/// process that is stopped, or by nobody that exists, does not wait for ever.
-const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What somebody asks for under a name.
 pub(super) struct Wanted {
@@ -45,16 +40,6 @@ pub(super) struct Usage {
     pub(super) free: usize,
     /// Of objects that were removed, while somebody is attached who may have them in hand.
     pub(super) kept: usize,
-}
-
-/// Who holds it may change the directory.
-pub(super) struct Held<'a>(&'a Lock);
-
-impl Drop for Held<'_> {
-    fn drop(&mut self) {
-        // An error would mean that scribbled bytes took the lock from under us.
-        let _ = self.0.release();
-    }
 }
 
 impl Store {
@@ -142,20 +127,7 @@ impl Store {
     }
 
     fn hold(&self) -> Result<Held<'_>, Error> {
-        let lock = &self.head().lock;
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            match lock.acquire_until(deadline) {
-                Ok(()) => return Ok(Held(lock)),
-                Err(AcquireError::OwnerDied(_)) if lock.recover().is_ok() => return Ok(Held(lock)),
-                Err(AcquireError::OwnerDied(_)) if Instant::now() < deadline => {}
-                Err(error) => {
-                    let message =
-                        format!("the directory of {} could not be had: {error}; it is {lock:?}", self.mapping.place());
-                    return Err(Error::new(ErrorKind::Busy, message));
-                }
-            }
-        }
+        hold(&self.head().lock, format_args!("the directory of {}", self.mapping.place()))
     }
 
     // ---- What only the holder of the lock may do ----

@@ -4,6 +4,7 @@
 //! |-------------|--------------|
 //! | `options`   | [`RegionOptions`]: the ways to a region, on terms of one's own |
 //! | `verbs`     | what one does with a region's objects: get, make, remove |
+//! | `list`      | [`List`]: a fixed number of items, each changed whole |
 //! | `objects`   | [`ObjectInfo`]: what is there, for tools that know none of the types |
 //! | `look`      | the state of an object whose type is known by name only |
 //! | `directory` | finding, making and removing entries, and what a killed process leaves of that |
@@ -12,6 +13,8 @@
 //! | `geometry`  | where what lies |
 //! | `heap`      | what is free is what no entry says is taken |
 //! | `entry`     | the 256 bytes of one object in the directory |
+//! | `held`      | locks that nobody waits for for ever |
+//! | `item`      | [`Item`]: what may stand in a list |
 //! | `kind`      | [`Kind`] and [`Object`]: what an object is, in words and in a number |
 //! | `text`      | short texts in shared memory |
 //!
@@ -22,7 +25,10 @@ mod directory;
 mod entry;
 mod geometry;
 mod heap;
+mod held;
+mod item;
 mod kind;
+mod list;
 mod look;
 mod objects;
 mod options;
@@ -35,7 +41,9 @@ use std::path::Path;
 
 pub use attached::Attached;
 use attached::Attachment;
+pub use item::Item;
 pub use kind::{Kind, Object};
+pub use list::List;
 pub use objects::ObjectInfo;
 pub use options::RegionOptions;
 use store::Store;
@@ -79,6 +87,7 @@ use crate::error::Error;
 /// | [`get`](Self::get), [`get_or_init`](Self::get_or_init), [`get_or_init_with`](Self::get_or_init_with) | a type that has a [`Kind`]: the primitives, atomics, numbers, your own |
 /// | [`value`](Self::value), [`value_or_init`](Self::value_or_init) | any plain type; only its name, size and alignment are compared |
 /// | [`array`](Self::array) | as many of a plain type as you say |
+/// | [`list`](Self::list) | items of mixed kinds, texts among them, each changed whole |
 ///
 /// An object is found with its first value or not at all; who makes one and is killed half way leaves nothing behind. A
 /// name has 1 to 64 bytes, none of them a control character. Objects are plain data and what changes in them must be atomic

@@ -62,7 +62,7 @@ impl ObjectInfo<'_> {
         self.record.size
     }
 
-    /// Its state in words, as its `Debug` says it, or its value if it is a number; `None` for a kind of your own. Out of
+    /// Its state in words, as its `Debug` says it, or its value if it is a number or a list; `None` for a kind of your own. Out of
     /// date as soon as it is known.
     ///
     /// ```
@@ -77,7 +77,10 @@ impl ObjectInfo<'_> {
     /// ```
     #[must_use]
     pub fn state(&self) -> Option<String> {
-        self.look().map(|object| object.state())
+        match self.region.list_at("", self.record) {
+            Ok(list) => Some(format!("{list:?}")),
+            Err(_) => self.look().map(|object| object.state()),
+        }
     }
 
     /// Who holds it, dead or alive: the holder of a lock, a writer and readers, those with a permit. Nobody, where none

@@ -1,0 +1,36 @@
+//! The crate's own locks inside a region: nobody holds one for long, so who cannot have it gets an error and does not wait
+//! for ever, be its holder stopped or made up by somebody who scribbles. What a dead holder leaves is in order, always.
+
+use std::fmt::Display;
+use std::time::{Duration, Instant};
+
+use crate::error::{AcquireError, Error, ErrorKind};
+use crate::sync::Lock;
+
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The right to change what the lock guards.
+pub(super) struct Held<'a>(&'a Lock);
+
+/// Takes the lock of `what`, from a dead holder if need be.
+pub(super) fn hold(lock: &Lock, what: impl Display) -> Result<Held<'_>, Error> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match lock.acquire_until(deadline) {
+            Ok(()) => return Ok(Held(lock)),
+            Err(AcquireError::OwnerDied(_)) if lock.recover().is_ok() => return Ok(Held(lock)),
+            Err(AcquireError::OwnerDied(_)) if Instant::now() < deadline => {}
+            Err(error) => {
+                let message = format!("{what} could not be had: {error}; its lock is {lock:?}");
+                return Err(Error::new(ErrorKind::Busy, message));
+            }
+        }
+    }
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        // An error would mean that scribbled bytes took the lock from under us.
+        let _ = self.0.release();
+    }
+}
