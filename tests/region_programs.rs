@@ -1,0 +1,74 @@
+//! Two programs that were compiled apart meet in one region by name, in either order.
+
+mod shm_support;
+
+use std::path::PathBuf;
+use std::process::{Child, Command, Output, Stdio};
+use std::thread;
+use std::time::Duration;
+
+use shm_support::{LIMIT, Name};
+use shmsync_harness::process;
+
+/// `cargo test` builds the examples beside the tests; `cargo test --test region_programs` alone does not.
+fn program(name: &str) -> Option<PathBuf> {
+    let program = std::env::current_exe().unwrap().parent()?.parent()?.join("examples").join(name);
+    if !program.exists() {
+        eprintln!("skipped: {} is not built", program.display());
+    }
+    program.exists().then_some(program)
+}
+
+fn start(program: &PathBuf, arguments: &[&str]) -> Child {
+    let mut command = Command::new(program);
+    command.args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+}
+
+fn text(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
+}
+
+#[test]
+fn two_programs_meet_whoever_comes_first() {
+    let _watchdog = process::watchdog(LIMIT, "two programs");
+    let (Some(worker), Some(client)) = (program("squares_worker"), program("squares_client")) else { return };
+    for worker_first in [true, false] {
+        let name = Name::new("programs");
+        let work = || start(&worker, &[&name, "1"]);
+        let ask = || start(&client, &["--name", &name, "--power", "3", "3", "4", "10"]);
+        let (asking, working) = if worker_first {
+            let working = work();
+            thread::sleep(Duration::from_millis(50));
+            (ask(), working)
+        } else {
+            let asking = ask();
+            thread::sleep(Duration::from_millis(50));
+            (asking, work())
+        };
+        let answers = asking.wait_with_output().unwrap();
+        for answer in ["3 ^ 3 = 27", "4 ^ 3 = 64", "10 ^ 3 = 1000"] {
+            assert!(answers.status.success() && text(&answers).contains(answer), "{}", text(&answers));
+        }
+        let work = working.wait_with_output().unwrap();
+        assert!(work.status.success() && text(&work).contains("3 numbers raised"), "{}", text(&work));
+        assert!(!name.path().exists());
+    }
+}
+
+#[test]
+fn a_program_learns_that_the_other_died() {
+    let _watchdog = process::watchdog(LIMIT, "a dead program");
+    let (Some(worker), Some(client)) = (program("squares_worker"), program("squares_client")) else { return };
+    let name = Name::new("programs-dead");
+    let mut working = start(&worker, &[&name, "1000"]);
+    while shmsync::Region::open(&name)
+        .map_or(true, |region| region.get::<shmsync::Lock>("worker").map_or(true, |worker| !worker.is_locked()))
+    {
+        thread::yield_now();
+    }
+    working.kill().unwrap(); // Not waited for: a zombie is dead as well.
+    let answers = start(&client, &["--name", &name, "3"]).wait_with_output().unwrap();
+    assert!(!answers.status.success() && text(&answers).contains(", died"), "{}", text(&answers));
+    working.wait().unwrap();
+    shmsync::unlink(&name).unwrap();
+}
