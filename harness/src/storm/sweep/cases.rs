@@ -5,6 +5,7 @@ mod locks;
 mod meetings;
 mod owned_data;
 mod permits;
+mod regions;
 
 use super::{Sweep, Swept};
 use crate::process;
@@ -81,6 +82,7 @@ pub(super) fn all() -> Vec<Case> {
         every::<Futex>(&mut cases);
         every::<PosixSem>(&mut cases);
         every::<KernelRobust>(&mut cases);
+        regions::region(&mut cases);
     }
     cases
 }
