@@ -20,7 +20,6 @@
 //! mapping (or where there is only memory, by atomics). And it is believed in nothing:
 //! each field is compared with what `T` asks for, and the addresses come from `T` alone.
 
-use std::fmt;
 use std::fs::{File, FileType};
 use std::io;
 use std::os::unix::fs::{FileExt, FileTypeExt};
@@ -30,6 +29,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use super::layout::{HEAD, Layout};
 use super::place::Place;
+use super::what::What;
 use crate::error::{Error, ErrorKind};
 use crate::sys::proc;
 
@@ -52,57 +52,6 @@ pub(super) struct Header {
     pub(super) stamp: u64,
     boot_id: [u8; 16],
     pub(super) what: What,
-}
-
-/// What is in a region, in words, as far as they fit. Of a type it is the name, without the paths.
-#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
-#[repr(C)]
-pub(super) struct What([u8; 48]);
-
-impl What {
-    pub(super) fn of<T>() -> Self {
-        Self::new(&short_type_name::<T>())
-    }
-
-    pub(super) fn new(text: &str) -> Self {
-        let mut bytes = [0; 48];
-        let mut end = text.len().min(bytes.len());
-        while !text.is_char_boundary(end) {
-            end -= 1;
-        }
-        bytes[..end].copy_from_slice(&text.as_bytes()[..end]);
-        Self(bytes)
-    }
-
-    /// `None` if nothing is said, or nothing that anybody could read.
-    pub(super) fn text(&self) -> Option<&str> {
-        let end = self.0.iter().position(|&byte| byte == 0).unwrap_or(self.0.len());
-        let text = std::str::from_utf8(&self.0[..end]).ok()?;
-        (!text.is_empty() && !text.chars().any(char::is_control)).then_some(text)
-    }
-}
-
-impl fmt::Debug for What {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.text().fmt(f)
-    }
-}
-
-/// `alloc::vec::Vec<core::time::Duration>` without the paths: `Vec<Duration>`.
-pub(super) fn short_type_name<T: ?Sized>() -> String {
-    let (name, mut short) = (std::any::type_name::<T>(), String::new());
-    let mut begin = 0; // of the path that the text at hand may turn out to be
-    for (at, character) in name.char_indices() {
-        if name[at..].starts_with("::") {
-            short.truncate(begin);
-        } else if character != ':' {
-            short.push(character);
-            if !character.is_alphanumeric() && character != '_' {
-                begin = short.len();
-            }
-        }
-    }
-    short
 }
 
 const SIZE: usize = size_of::<Header>();
@@ -320,19 +269,6 @@ mod tests {
             offset_of!(Header, what),
         ];
         assert_eq!(found, [8, 12, 16, 20, 24, 32, 40, 48, 56, 64, 80]);
-    }
-
-    #[test]
-    fn types_are_called_without_their_paths() {
-        type Deep<'a> = (Option<std::time::Duration>, [crate::Mutex<u64>; 3], &'a str);
-        assert_eq!(
-            short_type_name::<Deep<'_>>(),
-            "(Option<Duration>, [Mutex<u64>; 3], &str)"
-                .replace("Mutex<u64>", "Mutex<u64, Futex>")
-                .replace(", Futex", "")
-        );
-        assert_eq!(What::new(&"ä".repeat(30)).text(), Some(&*"ä".repeat(24)));
-        assert_eq!((What([0; 48]).text(), What([0xff; 48]).text(), What([b'\n'; 48]).text()), (None, None, None));
     }
 
     /// Whatever a file holds, the check ends with a verdict; and only the right bytes pass.

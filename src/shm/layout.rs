@@ -8,7 +8,8 @@
 //! The stamp is the FNV-1a hash of four 64-bit little-endian numbers, in this order: [`PRIMITIVES`], the payload's
 //! size, its alignment, and the number that the user gave to [`Options::stamp`](crate::Options::stamp), or zero.
 
-use super::header::{Header, What};
+use super::header::Header;
+use super::what::What;
 use crate::error::{Error, ErrorKind};
 use crate::sync::deadlock::WaitTable;
 use crate::sys::file;

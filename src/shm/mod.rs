@@ -16,6 +16,7 @@
 //! | `header`  | the first 128 bytes, and the questions they must answer before anybody maps the rest |
 //! | `layout`  | where a `T` lies in its region, and the stamp that says so |
 //! | `place`   | what regions are called, and which names are none |
+//! | `what`    | what is in a region, in words |
 //!
 //! Each names only those below it. The calls to the operating system are in `sys::file`.
 
@@ -34,6 +35,7 @@ mod shared;
 mod shmem;
 mod socket;
 mod terms;
+mod what;
 
 pub use handle::Handle;
 pub(crate) use handle::Kept;

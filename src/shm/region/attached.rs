@@ -17,27 +17,14 @@
 
 use std::fs::File;
 use std::io;
-use std::sync::atomic::{AtomicU64, Ordering, fence};
+use std::sync::atomic::{Ordering, fence};
 
-use zerocopy::FromBytes;
-
-use super::geometry::{Head, SLOTS};
+use super::geometry::{Head, SLOTS, Slot};
 use crate::owner::Token;
 use crate::sys::file::locks::{self, Claim};
 
 /// The byte that those lock together who found no slot free.
 const CROWD: u32 = SLOTS as u32;
-
-#[derive(Debug, FromBytes)]
-#[repr(C)]
-pub(super) struct Slot {
-    /// Since when, at the latest.
-    epoch: AtomicU64,
-    /// The token of the thread that attached; it tells where the number of the process means something.
-    who: AtomicU64,
-    pid: AtomicU64,
-    reserved: AtomicU64,
-}
 
 /// This process's own place among those attached.
 #[derive(Debug)]

@@ -18,11 +18,12 @@
 use std::sync::atomic::Ordering;
 
 use super::attached::Attachment;
-use super::entry::{Entry, KindName, LONGEST_NAME, Name, Record, State, hash_of};
+use super::entry::{Entry, Record, State, hash_of};
 use super::heap;
 use super::held::{Held, hold};
 use super::kind::Kind;
 use super::store::Store;
+use super::text::{KindName, Name};
 use crate::error::{Error, ErrorKind};
 use crate::shm::layout::REGION_ALIGN;
 
@@ -177,7 +178,7 @@ impl Store {
     fn check_name(&self, name: &str) -> Result<(), Error> {
         let why = match name {
             "" => "it is empty",
-            _ if name.len() > LONGEST_NAME => "it has more than 64 bytes",
+            _ if name.len() > size_of::<Name>() => "it has more than 64 bytes",
             _ if name.chars().any(char::is_control) => "it has control characters",
             _ => return Ok(()),
         };

@@ -30,14 +30,8 @@ use std::sync::atomic::{AtomicU64, Ordering, fence};
 use zerocopy::FromBytes;
 
 use super::kind::Kind;
-use super::text::{Text, TextCell};
+use super::text::{KindName, Name, TextCell};
 use crate::shm::layout;
-
-pub(super) type Name = Text<8>;
-pub(super) type KindName = Text<16>;
-
-/// The longest name, in bytes.
-pub(super) const LONGEST_NAME: usize = size_of::<Name>();
 
 #[derive(Debug, FromBytes)]
 #[repr(C)]
@@ -153,8 +147,8 @@ impl Entry {
         ] {
             field.store(value, Ordering::Relaxed);
         }
-        self.name.store(&Text::new(name));
-        self.kind.store(&Text::new(kind.name()));
+        self.name.store(&Name::new(name));
+        self.kind.store(&KindName::new(kind.name()));
     }
 
     /// What was filled in can be found, and all that the caller wrote before, the object's first value among it.

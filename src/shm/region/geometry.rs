@@ -16,7 +16,6 @@ use std::sync::atomic::AtomicU64;
 
 use zerocopy::FromBytes;
 
-use super::attached::Slot;
 use super::entry::Entry;
 use crate::sync::Lock;
 
@@ -33,6 +32,18 @@ pub(super) struct Head {
     pub(super) entries: AtomicU64,
     reserved: [AtomicU64; 28],
     pub(super) slots: [Slot; SLOTS],
+}
+
+/// One place among those attached, see `attached`.
+#[derive(Debug, FromBytes)]
+#[repr(C)]
+pub(super) struct Slot {
+    /// Since when, at the latest.
+    pub(super) epoch: AtomicU64,
+    /// The token of the thread that attached; it tells where the number of the process means something.
+    pub(super) who: AtomicU64,
+    pub(super) pid: AtomicU64,
+    reserved: AtomicU64,
 }
 
 const DIRECTORY: usize = size_of::<Head>();

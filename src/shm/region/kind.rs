@@ -8,9 +8,9 @@ use std::{fmt, str};
 
 use zerocopy::FromBytes;
 
-use super::entry::KindName;
-use crate::shm::header::short_type_name;
+use super::text::KindName;
 use crate::shm::layout::{self, HASH_OF_NOTHING};
+use crate::shm::what::short_type_name;
 use crate::sync::{
     Barrier, BoundedSemaphore, Condition, Event, Lock, Mutex, Once, OnceCell, PermitPool, RLock, RwLock, Semaphore,
 };

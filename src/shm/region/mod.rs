@@ -4,8 +4,8 @@
 //! |-------------|--------------|
 //! | `options`   | [`RegionOptions`]: the ways to a region, on terms of one's own |
 //! | `verbs`     | what one does with a region's objects: get, make, remove |
-//! | `list`      | [`List`]: a fixed number of items, each changed whole |
 //! | `objects`   | [`ObjectInfo`]: what is there, for tools that know none of the types |
+//! | `list`      | [`List`]: a fixed number of items, each changed whole |
 //! | `look`      | the state of an object whose type is known by name only |
 //! | `directory` | finding, making and removing entries, and what a killed process leaves of that |
 //! | `store`     | the bytes, and checked offsets as the only way to them |
@@ -18,7 +18,8 @@
 //! | `kind`      | [`Kind`] and [`Object`]: what an object is, in words and in a number |
 //! | `text`      | short texts in shared memory |
 //!
-//! Each names only those below it, but for the [`Region`] here, whose parts `options`, `verbs` and `objects` are.
+//! Each names only those below it, but for the [`Region`] here, whose parts `options`, `verbs`,
+//! `objects` and `list` are.
 
 mod attached;
 mod directory;

@@ -5,6 +5,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use zerocopy::FromBytes;
 
+/// What an object is called.
+pub(super) type Name = Text<8>;
+/// What its kind is called.
+pub(super) type KindName = Text<16>;
+
 /// A text of up to `WORDS * 8` bytes, with zeros behind it. As bytes it reads in order on every machine.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct Text<const WORDS: usize>([u64; WORDS]);
