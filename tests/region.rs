@@ -261,53 +261,18 @@ fn a_region_of_one_value_is_no_region_of_objects() {
 }
 
 #[test]
-fn who_is_attached_is_known() {
-    in_child(|| {
-        let name = Name::new("attached");
-        let region = Region::create(&name, 4096).unwrap();
-        let pids = || {
-            let mut pids: Vec<_> = region.attached().unwrap().iter().map(|attached| attached.pid().unwrap()).collect();
-            pids.sort_unstable();
-            pids
-        };
-        let me = std::process::id();
-        assert_eq!(pids(), [me]);
-        let again = Region::open(&name).unwrap();
-        assert_eq!(pids(), [me, me]);
-        drop(again);
-        let mut child = die_after(|| std::mem::forget(Region::open(&name).unwrap()));
-        // Dead and not yet reaped: its files are closed.
-        eventually("the dead one is gone", || if pids() == [me] { Ok(()) } else { Err(format!("{:?}", pids())) });
-        child.wait_exit(SOON);
-        let theirs = Shm::new(Tally::new());
-        let mut child = fork(|| {
-            let _theirs = Region::open(&name).unwrap();
-            theirs.up();
-            until_killed();
-        });
-        theirs.reaches(1);
-        assert!(pids().contains(&child.pid()));
-        child.kill();
-        eventually("the killed one is gone", || if pids() == [me] { Ok(()) } else { Err(format!("{:?}", pids())) });
+fn regions_and_what_is_in_them_are_shared_by_threads() {
+    fn is_shared<T: Send + Sync>() {}
+    is_shared::<Region>();
+    is_shared::<shmsync::List<'_>>();
+    let region = Region::anonymous(1 << 16).unwrap();
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                (0..50).for_each(|i| _ = region.value::<AtomicU64>(&format!("{i}")).unwrap().fetch_add(1, Relaxed))
+            });
+        }
     });
-}
-
-#[test]
-fn a_crowd_is_attached_together() {
-    let name = Name::new("crowd");
-    in_child(|| {
-        let mut region = Region::create(&name, 4096).unwrap();
-        let mut crowd: Vec<_> = (0..300).map(|_| Region::open(&name).unwrap()).collect();
-        let attached = region.attached().unwrap();
-        assert_eq!(attached.len(), 257);
-        assert_eq!(attached.iter().filter(|attached| attached.pid().is_none()).count(), 1);
-        crowd[299].array::<u8>("all", 4096).unwrap();
-        region.remove("all").unwrap();
-        // All with a slot of their own say that they have nothing; the crowd cannot.
-        crowd.drain(..255);
-        region.renew().unwrap();
-        assert_eq!(kind(region.array::<u8>("new", 4096)), ErrorKind::NoSpace);
-        drop(crowd);
-        region.array::<u8>("new", 4096).unwrap();
-    });
+    assert_eq!(region.objects().len(), 50);
+    assert!(region.objects().iter().all(|object| object.state().as_deref() == Some("4")));
 }

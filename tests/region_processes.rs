@@ -8,7 +8,7 @@ mod support;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-use shm_support::{Name, in_child};
+use shm_support::{Name, become_nobody, in_child};
 use shmsync::{ErrorKind, Lock, Mutex, Region, Semaphore};
 use support::*;
 
@@ -236,5 +236,56 @@ fn nobody_writes_into_what_others_have_in_hand() {
             }
         }));
         assert!(done.get() > 100, "{}", done.get());
+    });
+}
+
+/// Who may not open the file any more still counts, and cannot renew.
+#[test]
+fn who_has_given_up_his_rights_stays_attached() {
+    in_child(|| {
+        let name = Name::new("rights");
+        let mut region = Region::create(&name, 4096).unwrap();
+        region.array::<u8>("all", 4096).unwrap();
+        region.remove("all").unwrap();
+        let turn = Shm::new(Tally::new());
+        let mut served = Region::open(&name).unwrap();
+        let child = fork(|| {
+            become_nobody();
+            assert_eq!(served.renew().unwrap_err().kind(), ErrorKind::PermissionDenied);
+            assert_eq!(served.attached().unwrap().len(), 2);
+            assert_eq!(served.array::<u8>("new", 4096).unwrap_err().kind(), ErrorKind::NoSpace);
+            turn.up();
+            turn.reaches(2);
+        });
+        drop(served);
+        turn.reaches(1);
+        region.renew().unwrap();
+        assert_eq!(region.array::<u8>("new", 4096).unwrap_err().kind(), ErrorKind::NoSpace);
+        turn.up();
+        join([child]);
+        // The child had the parent's `region` as well, until it ended.
+        region.array::<u8>("new", 4096).unwrap();
+    });
+}
+
+/// Who was given a region that he may not open is attached and cannot be counted: from then on nothing is used again.
+#[test]
+fn who_cannot_be_counted_keeps_all_bytes_in_their_place() {
+    in_child(|| {
+        let name = Name::new("pinned");
+        let mut region = Region::create(&name, 4096).unwrap();
+        let handle = region.handle();
+        let child = fork(|| {
+            become_nobody();
+            let mut given = Region::from_handle(&handle).unwrap();
+            given.array::<u8>("all", 4096).unwrap();
+            assert_eq!(given.attached().unwrap_err().kind(), ErrorKind::Unsupported);
+            assert_eq!(given.renew().unwrap_err().kind(), ErrorKind::Unsupported);
+        });
+        join([child]);
+        region.remove("all").unwrap();
+        region.renew().unwrap();
+        assert_eq!(region.array::<u8>("new", 4096).unwrap_err().kind(), ErrorKind::NoSpace);
+        assert_eq!(region.kept_bytes(), 4096);
     });
 }

@@ -68,6 +68,14 @@ impl Attachment {
         }
     }
 
+    /// Attaches anew, if that can be counted. The old attachment is to be dropped afterwards.
+    pub(super) fn again(&self, file: &File, head: &Head) -> io::Result<Self> {
+        match &self.lock {
+            Some(_) => Self::counted(file, head)?.ok_or_else(|| io::ErrorKind::Unsupported.into()),
+            None => Err(io::ErrorKind::Unsupported.into()),
+        }
+    }
+
     /// `None` if somebody else's locks are in the way of all.
     fn counted(file: &File, head: &Head) -> io::Result<Option<Self>> {
         let lock = locks::reopen(file)?;

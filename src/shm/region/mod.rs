@@ -37,8 +37,8 @@ mod store;
 mod text;
 mod verbs;
 
-use std::fmt;
 use std::path::Path;
+use std::{fmt, io};
 
 pub use attached::Attached;
 use attached::Attachment;
@@ -51,7 +51,7 @@ use store::Store;
 
 use super::handle::Handle;
 use super::mapping::Mapping;
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 
 /// Memory that other processes map as well and that holds many objects, each under a name.
 ///
@@ -191,14 +191,10 @@ impl Region {
 impl Region {
     fn new(mapping: Mapping) -> Result<Self, Error> {
         let store = Store::new(mapping)?;
-        let attachment = Self::attach(&store)?;
+        let file = store.mapping.descriptor().map(|descriptor| descriptor.file());
+        let attachment = Attachment::new(file, store.head())
+            .map_err(|e| Error::os(format!("cannot attach to {}", store.mapping.place()), e))?;
         Ok(Self { store, attachment })
-    }
-
-    fn attach(store: &Store) -> Result<Attachment, Error> {
-        let mapping = &store.mapping;
-        Attachment::new(mapping.descriptor().map(|descriptor| descriptor.file()), store.head())
-            .map_err(|e| Error::os(format!("cannot attach to {}", mapping.place()), e))
     }
 
     /// Says that this process uses nothing any more of what it got from this `Region` before.
@@ -208,7 +204,9 @@ impl Region {
     /// others remove what they once used. A child that was forked before is not concerned, and counts as before.
     ///
     /// # Errors
-    /// When no descriptor is left, or no memory. Everything is as it was then.
+    /// When no descriptor is left, or no memory; [`PermissionDenied`](crate::ErrorKind::PermissionDenied) if this process may
+    /// not open the file any more; [`Unsupported`](crate::ErrorKind::Unsupported) where [`attached`](Self::attached) is, too.
+    /// Everything is as it was then.
     ///
     /// # Example
     /// ```standalone_crate
@@ -224,7 +222,10 @@ impl Region {
     /// # Ok::<(), shmsync::Error>(())
     /// ```
     pub fn renew(&mut self) -> Result<(), Error> {
-        self.attachment = Self::attach(&self.store)?;
+        let descriptor = self.store.mapping.descriptor();
+        let again = descriptor.map(|descriptor| self.attachment.again(descriptor.file(), self.store.head()));
+        self.attachment =
+            again.unwrap_or_else(|| Err(io::ErrorKind::Unsupported.into())).map_err(|e| self.not_counted(e))?;
         Ok(())
     }
 
@@ -236,14 +237,15 @@ impl Region {
     /// # Errors
     /// [`Unsupported`](crate::ErrorKind::Unsupported) where the file system knows no locks, or `/proc` is missing.
     pub fn attached(&self) -> Result<Vec<Attached>, Error> {
-        let all = self.attachment.all(self.store.head());
-        all.map_err(|e| match e.kind() {
-            std::io::ErrorKind::Unsupported => {
-                let message = format!("who is attached to {} cannot be told here", self.store.mapping.place());
-                Error::new(crate::ErrorKind::Unsupported, message)
-            }
-            _ => Error::os(format!("who is attached to {} cannot be told", self.store.mapping.place()), e),
-        })
+        self.attachment.all(self.store.head()).map_err(|e| self.not_counted(e))
+    }
+
+    fn not_counted(&self, why: io::Error) -> Error {
+        let message = format!("who is attached to {} cannot be told or changed", self.store.mapping.place());
+        match why.kind() {
+            io::ErrorKind::Unsupported => Error::new(ErrorKind::Unsupported, message + " here"),
+            _ => Error::os(message, why),
+        }
     }
 }
 
