@@ -61,7 +61,8 @@ use crate::error::{Error, ErrorKind};
 ///   [`NotFound`](crate::ErrorKind::NotFound) when the directory does not exist;
 /// - from what opens: [`NotFound`](crate::ErrorKind::NotFound), [`NotARegion`](crate::ErrorKind::NotARegion) (also
 ///   for a symbolic link, which is not followed), [`Truncated`](crate::ErrorKind::Truncated),
-///   [`LayoutMismatch`](crate::ErrorKind::LayoutMismatch).
+///   [`LayoutMismatch`](crate::ErrorKind::LayoutMismatch); [`Busy`](crate::ErrorKind::Busy) when somebody has been about to
+///   remove it for a second (see [`unlink_unused`](crate::unlink_unused)).
 ///
 /// ```
 /// use shmsync::{Lock, Shared};

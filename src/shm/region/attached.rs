@@ -17,9 +17,9 @@
 
 use std::fs::File;
 use std::io;
-use std::sync::atomic::{Ordering, fence};
 
 use super::geometry::{Head, SLOTS, Slot};
+use crate::atomic::{Ordering, fence};
 use crate::owner::Token;
 use crate::sys::file::locks::{self, Claim};
 

@@ -15,8 +15,6 @@
 //! An object's entry stands at the place that its name's hash says, or at the first behind it (round and round) that was
 //! free when it was made. Whoever looks for it stops at an entry that was never used.
 
-use std::sync::atomic::Ordering;
-
 use super::attached::Attachment;
 use super::entry::{Entry, Record, State, hash_of};
 use super::heap;
@@ -24,6 +22,7 @@ use super::held::{Held, hold};
 use super::kind::Kind;
 use super::store::Store;
 use super::text::{KindName, Name};
+use crate::atomic::Ordering;
 use crate::error::{Error, ErrorKind};
 use crate::shm::layout::REGION_ALIGN;
 

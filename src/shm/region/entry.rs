@@ -25,12 +25,12 @@
 //! sequence lock; each use has another number, so an entry that looks the same is the same.
 
 use std::hint;
-use std::sync::atomic::{AtomicU64, Ordering, fence};
 
 use zerocopy::FromBytes;
 
 use super::kind::Kind;
 use super::text::{KindName, Name, TextCell};
+use crate::atomic::{AtomicU64, Ordering, fence};
 use crate::shm::layout;
 
 #[derive(Debug, FromBytes)]
@@ -63,6 +63,18 @@ const LIVE: u64 = 2;
 const REMOVED: u64 = 3;
 const STATE: u64 = 3;
 
+impl State {
+    fn of(word: u64) -> Self {
+        match word & STATE {
+            _ if word == 0 => Self::Unused,
+            FREE => Self::Free,
+            FILLING => Self::Filling,
+            LIVE => Self::Live,
+            _ => Self::Removed,
+        }
+    }
+}
+
 /// A copy of an entry that was one thing while it was read.
 #[derive(Clone, Copy)]
 pub(super) struct Record {
@@ -86,15 +98,7 @@ impl Entry {
     }
 
     pub(super) fn state(&self) -> State {
-        match self.word() {
-            0 => State::Unused,
-            word => match word & STATE {
-                FREE => State::Free,
-                FILLING => State::Filling,
-                LIVE => State::Live,
-                _ => State::Removed,
-            },
-        }
+        State::of(self.word())
     }
 
     /// Whether it may be that of a live object with a name of that hash: so that not all of it need be read.
@@ -107,11 +111,10 @@ impl Entry {
         const LOOKS: usize = 1000;
         for _ in 0..LOOKS {
             let before = self.word();
-            let state = self.state();
             // Relaxed: not believed unless the state is the same behind the fence.
             let load = |field: &AtomicU64| field.load(Ordering::Relaxed);
             let record = Record {
-                state,
+                state: State::of(before),
                 offset: load(&self.offset),
                 size: load(&self.size),
                 align: load(&self.align),

@@ -12,11 +12,11 @@
 //! | ..–end | the heap: objects at multiples of 64 bytes, see `heap` |
 
 use std::ops::Range;
-use std::sync::atomic::AtomicU64;
 
 use zerocopy::FromBytes;
 
 use super::entry::Entry;
+use crate::atomic::AtomicU64;
 use crate::sync::Lock;
 
 /// How many may be attached with a slot of their own. Those that are more share one, see `attached`.

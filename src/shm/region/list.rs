@@ -9,7 +9,6 @@ mod bytes;
 
 use std::fmt;
 use std::hint;
-use std::sync::atomic::{AtomicU64, Ordering, fence};
 
 use bytes::{HEAD, Slot, first_words, words_of};
 
@@ -19,6 +18,7 @@ use super::entry::Record;
 use super::held::hold;
 use super::item::Item;
 use super::kind::Kind;
+use crate::atomic::{AtomicU64, Ordering, fence};
 use crate::error::{Error, ErrorKind};
 
 const KIND: Kind = Kind::new("List").stamp(1);

@@ -105,6 +105,8 @@ use crate::error::{Error, ErrorKind};
 /// whatever way, or by saying that they hold nothing any more ([`renew`](Self::renew)). Children that they have forked count
 /// as well.
 ///
+/// A `Region` keeps two descriptors open: the file, and the same once more, by which the kernel knows that it is attached.
+///
 /// # What is believed
 ///
 /// Whatever another process may write anywhere in the region: an offset leads to memory of the region or to an error, and

@@ -10,6 +10,7 @@ use zerocopy::FromBytes;
 
 use super::entry::Entry;
 use super::geometry::{Geometry, Head};
+use crate::atomic::Ordering;
 use crate::error::{Error, ErrorKind};
 use crate::shm::layout::{REGION_ALIGN, offset_of_payload};
 use crate::shm::mapping::Mapping;
@@ -28,7 +29,7 @@ impl Store {
             Error::new(ErrorKind::LayoutMismatch, message)
         };
         let head = at::<Head>(&mapping, 0).ok_or_else(no_room)?;
-        let entries = head.entries.load(std::sync::atomic::Ordering::Relaxed);
+        let entries = head.entries.load(Ordering::Relaxed);
         let geometry = Geometry::of(mapping.size(), entries).ok_or_else(no_room)?;
         Ok(Self { mapping, geometry })
     }

@@ -1,9 +1,8 @@
 //! Short texts in shared memory: names and kinds of objects, as words that are compared and copied one by one.
 
-use std::borrow::Cow;
-use std::sync::atomic::{AtomicU64, Ordering};
-
 use zerocopy::FromBytes;
+
+use crate::atomic::{AtomicU64, Ordering};
 
 /// What an object is called.
 pub(super) type Name = Text<8>;
@@ -29,8 +28,7 @@ impl<const WORDS: usize> Text<WORDS> {
     /// What it says; whatever is not text, or would do something to a terminal, is replaced.
     pub(super) fn to_text(self) -> String {
         let bytes: Vec<u8> = self.0.iter().flat_map(|word| word.to_ne_bytes()).take_while(|&byte| byte != 0).collect();
-        let text: Cow<'_, str> = String::from_utf8_lossy(&bytes);
-        text.replace(char::is_control, "\u{fffd}")
+        String::from_utf8_lossy(&bytes).replace(char::is_control, "\u{fffd}")
     }
 }
 

@@ -9,10 +9,9 @@
 //!
 //! They say where the buffers are when the list is made, and nobody changes that; whoever reads it checks it.
 
-use std::sync::atomic::AtomicU64;
-
 use zerocopy::FromBytes;
 
+use crate::atomic::AtomicU64;
 use crate::shm::region::item::Item;
 use crate::sync::Lock;
 
