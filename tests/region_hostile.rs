@@ -164,7 +164,7 @@ fn scribbles_at_any_moment_are_errors_or_values() {
         }
         over.up();
         join([scribbler]);
-        assert!(done > 1000, "{done}");
+        assert!(done > 100, "{done}");
     });
 }
 

@@ -71,7 +71,7 @@ fn the_killed_leave_the_heap_whole() {
             }
             rounds.up();
         });
-        assert!(made.get() > 1000, "{}", made.get());
+        assert!(made.get() > 300, "{}", made.get());
         // Whatever the last ones left: it can be found or it is free.
         let mut region = Region::open(&name).unwrap();
         for object in region.objects() {
@@ -98,8 +98,8 @@ fn a_dead_holder_of_the_directory_holds_nobody_up() {
     in_child(|| {
         let name = Name::new("held");
         let mut region = Region::create(&name, 1 << 22).unwrap();
-        let mut unfinished = 0;
-        for round in 0..60 {
+        let (mut finished, mut unfinished, mut dice) = (0, 0, Dice::new());
+        while finished < 10 || unfinished < 10 {
             let began = Shm::new(Tally::new());
             // Clearing four megabytes takes a while: that is when it is killed, as a rule.
             let mut child = fork(|| {
@@ -109,7 +109,7 @@ fn a_dead_holder_of_the_directory_holds_nobody_up() {
                 until_killed();
             });
             began.reaches(1);
-            std::thread::sleep(Duration::from_micros(round * 40));
+            std::thread::sleep(Duration::from_micros(dice.below(2000)));
             child.kill();
             let (result, took) = timed(|| region.get_or_init::<Lock>("small").map(drop));
             result.unwrap();
@@ -117,6 +117,7 @@ fn a_dead_holder_of_the_directory_holds_nobody_up() {
             let there = region.contains("large");
             assert_eq!(region.objects().len(), 1 + usize::from(there));
             if there {
+                finished += 1;
                 region.remove("large").unwrap();
             } else {
                 unfinished += 1;
@@ -139,7 +140,6 @@ fn a_dead_holder_of_the_directory_holds_nobody_up() {
             // SAFETY: nobody has it in hand.
             unsafe { region.remove_now("all").unwrap() };
         }
-        assert!((3..58).contains(&unfinished), "{unfinished} of 60 killed before they had finished");
     });
 }
 
