@@ -28,7 +28,7 @@
 //! | floor | what |
 //! |---|---|
 //! | [`process`] | children that are given regions: started, waited for, ended |
-//! | `shm` | [`Shared`], [`Region`]: shared memory, named, file-backed or anonymous, for one value or for many objects with names |
+//! | `shm` | [`Shared`], [`Region`]: shared memory, named, file-backed or anonymous, for one value or for many objects with names; [`NamedSemaphore`] |
 //! | `sync` | [`Lock`], [`RLock`], [`Mutex`], [`RwLock`], [`Semaphore`], [`BoundedSemaphore`], [`PermitPool`], [`Condition`], [`Event`], [`Barrier`], [`Once`], [`OnceCell`] |
 //! | [`wait`] | the seam: what sleeps, for how long, and how long it spins before |
 //! | `owner` | who holds a thing, and whether that thread lives |
@@ -56,8 +56,8 @@ pub use error::{AcquireError, BarrierError, Error, ErrorKind, ReleaseError};
 pub use owner::Owner;
 #[cfg(not(loom))]
 pub use shm::{
-    Attached, Handle, HugePages, Item, Kind, List, Object, ObjectInfo, Options, Region, RegionInfo, RegionOptions,
-    Shared, unlink, unlink_unused,
+    Attached, Handle, HugePages, Item, Kind, List, NamedSemaphore, NamedSemaphoreOptions, Object, ObjectInfo, Options,
+    Region, RegionInfo, RegionOptions, Shared, unlink, unlink_semaphore, unlink_unused,
 };
 pub use sync::{
     Barrier, BarrierWaitResult, BoundedSemaphore, Condition, Event, Guard, Lock, LockGuard, LockResult, Member, Mutex,

@@ -3,6 +3,7 @@
 //! | file      | its one idea |
 //! |-----------|--------------|
 //! | `region`  | [`Region`]: many objects in one region, each under a name; a folder with floors of its own |
+//! | `named_semaphore` | [`NamedSemaphore`]: a semaphore that is a region of its own, as POSIX has them |
 //! | `shared`  | [`Shared<T>`]: a `T` in a region, and every way to come by one |
 //! | `options` | [`Options`]: the same ways where the defaults do not fit |
 //! | `lent`    | regions in memory that somebody else has mapped |
@@ -27,6 +28,7 @@ mod layout;
 mod lent;
 mod mapping;
 mod memory;
+mod named_semaphore;
 mod options;
 mod place;
 mod region;
@@ -40,6 +42,7 @@ mod what;
 pub use handle::Handle;
 pub(crate) use handle::Kept;
 pub use info::{RegionInfo, unlink_unused};
+pub use named_semaphore::{NamedSemaphore, NamedSemaphoreOptions, unlink_semaphore};
 pub use options::Options;
 pub use place::unlink;
 pub use region::{Attached, Item, Kind, List, Object, ObjectInfo, Region, RegionOptions};
