@@ -15,6 +15,7 @@ use support::*;
 every_backend!(
     the_next_acquirer_gets_a_killed_holders_permit,
     a_repairer_that_dies_is_the_next_dead_holder,
+    who_cleans_up_gets_the_deads_permits_and_no_others,
     all_permits_of_the_dead_are_there_at_once,
     one_dead_holder_among_many_living_ones,
     a_thread_that_ended_is_a_dead_holder,
@@ -65,6 +66,42 @@ fn a_repairer_that_dies_is_the_next_dead_holder<W: Wait>() {
         mem::forget(permit);
     });
     assert_reclaimed(&pool.acquire().unwrap(), second.pid());
+}
+
+fn who_cleans_up_gets_the_deads_permits_and_no_others<W: Wait>() {
+    let pool = shared::<40, W>();
+    assert_eq!(pool.recover().unwrap_err(), AcquireError::WouldBlock);
+    let mine = pool.acquire().unwrap();
+    let kept = Shm::new(Tally::new());
+    let mut living = fork(|| {
+        keep(&pool);
+        kept.up();
+        until_killed();
+    });
+    kept.reaches(1);
+    let dead = [(); 3].map(|()| die_after(|| _ = keep(&pool)));
+    let mut found: Vec<_> = std::iter::from_fn(|| pool.recover().ok()).collect();
+    found.sort_unstable_by_key(|permit| permit.reclaimed().map(|owner| owner.tid()));
+    let mut pids = dead.each_ref().map(Child::pid);
+    pids.sort_unstable();
+    assert_eq!(found.len(), 3);
+    found.iter().zip(pids).for_each(|(permit, pid)| assert_reclaimed(permit, pid));
+    assert_eq!(pool.available(), 35);
+    drop(found);
+    assert_eq!(pool.available(), 38);
+    living.kill();
+    assert_reclaimed(&pool.recover().unwrap(), living.pid());
+    drop(mine);
+
+    // And its end wakes who waits.
+    let pool = shared::<1, W>();
+    let dead = die_after(|| _ = keep(&pool));
+    let permit = pool.recover().unwrap();
+    assert_reclaimed(&permit, dead.pid());
+    let mut waiter = fork(|| drop(pool.acquire_for(SOON).unwrap()));
+    asleep(waiter.pid());
+    drop(permit);
+    assert!(timed(|| waiter.join(SOON).unwrap()).1 < SOON / 2);
 }
 
 fn all_permits_of_the_dead_are_there_at_once<W: Wait>() {

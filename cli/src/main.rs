@@ -4,6 +4,14 @@
 #[cfg(target_os = "linux")]
 mod bench;
 #[cfg(target_os = "linux")]
+mod held;
+#[cfg(target_os = "linux")]
+mod lock;
+#[cfg(target_os = "linux")]
+mod place;
+#[cfg(target_os = "linux")]
+mod sem;
+#[cfg(target_os = "linux")]
 mod storm;
 
 use clap::{Parser, Subcommand};
@@ -20,6 +28,10 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     #[cfg(target_os = "linux")]
+    Lock(lock::Args),
+    #[cfg(target_os = "linux")]
+    Sem(sem::Args),
+    #[cfg(target_os = "linux")]
     Bench(bench::Args),
     #[cfg(target_os = "linux")]
     Storm(storm::Args),
@@ -32,22 +44,30 @@ enum Failure {
     Wrong,
     /// It could not be done as asked: exit code 2.
     Refused(String),
+    /// With a code that means something to the caller, and a reason where that does not say all.
+    Exit(u8, Option<String>),
 }
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let end = match cli.command {
         #[cfg(target_os = "linux")]
+        Command::Lock(args) => lock::run(&args),
+        #[cfg(target_os = "linux")]
+        Command::Sem(args) => sem::run(&args),
+        #[cfg(target_os = "linux")]
         Command::Bench(args) => bench::run(&args),
         #[cfg(target_os = "linux")]
         Command::Storm(args) => storm::run(&args),
     };
-    match end {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(Failure::Wrong) => ExitCode::from(1),
-        Err(Failure::Refused(why)) => {
-            eprintln!("error: {why}");
-            ExitCode::from(2)
-        }
+    let (code, why) = match end {
+        Ok(()) => (0, None),
+        Err(Failure::Wrong) => (1, None),
+        Err(Failure::Refused(why)) => (2, Some(why)),
+        Err(Failure::Exit(code, why)) => (code, why),
+    };
+    if let Some(why) = why {
+        eprintln!("error: {why}");
     }
+    ExitCode::from(code)
 }

@@ -1,0 +1,200 @@
+//! Running a command that holds something: what `lock` and `sem` have in common.
+//!
+//! The command itself is the holder. A *worker* acquires in its only thread and becomes the command by `exec`, which keeps
+//! thread id and start time, and with them what the thread holds. So who asks for the holder finds the command, and when
+//! that dies, by whatever means, the next who waits finds that out; nobody has to be alive for it.
+//!
+//! A *supervisor* started the worker, waits for it, and gives back at once what a command held that has ended. It is a
+//! convenience, and a witness: what is not given back belonged to one that was killed.
+//!
+//! | killed with SIGKILL | then |
+//! |---|---|
+//! | the command | the supervisor ends with 137. A lock stays marked with its dead holder, and the next takes it over; a permit is given back |
+//! | the supervisor, the command running | the command runs on and holds it; when it ends the next one takes it over |
+//! | the supervisor, the worker still waiting | the worker dies with it, and no command is run |
+//! | the worker, waiting | the supervisor ends with 137 |
+//!
+//! Without a supervisor (`--no-fork`) every end of the command looks like a death.
+
+use crate::Failure;
+use crate::place;
+use procfs::process::Process;
+use rustix::process::{Pid, Signal, kill_process, set_parent_process_death_signal};
+use shmsync::AcquireError;
+use signal_hook::consts::signal::{SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
+use signal_hook::iterator::Signals;
+use std::ffi::OsString;
+use std::io;
+use std::os::unix::process::{CommandExt, ExitStatusExt, parent_id};
+use std::process::{Child, Command, ExitStatus};
+use std::time::{Duration, Instant};
+
+/// What `env`, `timeout` and the shells return when they themselves fail, when a command cannot be run, is not there.
+const OWN_FAILURE: u8 = 125;
+const NOT_RUNNABLE: u8 = 126;
+const NOT_FOUND: u8 = 127;
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Run {
+    /// Wait for at most so many seconds (a fraction is fine); 0 tries once
+    #[arg(short = 'w', long, visible_alias = "wait", value_name = "S", value_parser = seconds)]
+    timeout: Option<Duration>,
+
+    /// Do not wait at all
+    #[arg(short = 'n', long, visible_aliases = ["nonblock", "nb"], conflicts_with = "timeout")]
+    no_wait: bool,
+
+    /// The exit code when it was not to be had in time
+    #[arg(short = 'E', long, value_name = "CODE", default_value_t = 124)]
+    conflict_exit_code: u8,
+
+    /// Become the command instead of waiting for it: one process less. Then every end of the command looks like a
+    /// death, and the next one learns of it a tenth of a second late
+    #[arg(short = 'F', long)]
+    no_fork: bool,
+
+    /// The permissions of a new region, in octal
+    #[arg(long, value_name = "MODE", default_value = "600", value_parser = place::mode)]
+    pub(crate) mode: u32,
+
+    /// Say on standard error what was waited for and taken over
+    #[arg(short, long)]
+    pub(crate) verbose: bool,
+
+    /// The supervisor, in a worker that it started
+    #[arg(long, hide = true, value_name = "PID")]
+    supervisor: Option<u32>,
+
+    /// The command to run while holding it, with its arguments
+    #[arg(last = true, required = true, value_name = "COMMAND")]
+    command: Vec<OsString>,
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds: f64 = text.parse().map_err(|_| String::from("not a number of seconds"))?;
+    Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
+}
+
+/// What was in the way, as far as it concerns who runs commands.
+pub(crate) enum Obstacle {
+    Acquiring(AcquireError),
+    Region(shmsync::Error),
+}
+
+impl From<AcquireError> for Obstacle {
+    fn from(error: AcquireError) -> Self {
+        Self::Acquiring(error)
+    }
+}
+
+impl From<shmsync::Error> for Obstacle {
+    fn from(error: shmsync::Error) -> Self {
+        Self::Region(error)
+    }
+}
+
+/// The moment until which to wait: `None` for ever.
+pub(crate) type Until = Option<Instant>;
+
+impl Run {
+    /// Whether this process supervises a worker, which acquires.
+    pub(crate) fn supervises(&self) -> bool {
+        !self.no_fork && self.supervisor.is_none()
+    }
+
+    /// As the worker, or as the only process: acquires, and becomes the command. Returns only if that fails; what
+    /// `acquire` returned is dropped then, which must release it.
+    pub(crate) fn become_holder<H>(&self, acquire: impl FnOnce(Until) -> Result<H, Obstacle>) -> Failure {
+        if let Some(supervisor) = self.supervisor {
+            // Nobody would want a command that begins long after its supervisor was killed. Who was killed before this
+            // call is not told of by a signal.
+            if let Err(error) = set_parent_process_death_signal(Some(Signal::KILL)) {
+                return Failure::Exit(OWN_FAILURE, Some(format!("cannot bind to the supervisor: {error}")));
+            }
+            if parent_id() != supervisor {
+                return Failure::Exit(OWN_FAILURE, None);
+            }
+        }
+        let timeout = if self.no_wait { Some(Duration::ZERO) } else { self.timeout };
+        let until = timeout.map(|timeout| Instant::now().checked_add(timeout));
+        let held = match acquire(until.flatten()) {
+            Ok(held) => held,
+            Err(Obstacle::Acquiring(AcquireError::WouldBlock | AcquireError::TimedOut)) => {
+                return Failure::Exit(self.conflict_exit_code, None);
+            }
+            Err(Obstacle::Acquiring(error)) => return Failure::Exit(OWN_FAILURE, Some(error.to_string())),
+            Err(Obstacle::Region(error)) => return own(&error),
+        };
+        // From here on the command runs whatever becomes of the supervisor; nothing to be done if this fails.
+        let _ = set_parent_process_death_signal(None);
+        let error = Command::new(&self.command[0]).args(&self.command[1..]).exec();
+        drop(held);
+        let code = if error.kind() == io::ErrorKind::NotFound { NOT_FOUND } else { NOT_RUNNABLE };
+        Failure::Exit(code, Some(format!("{}: {error}", self.command[0].to_string_lossy())))
+    }
+
+    /// As the supervisor: starts a worker, passes signals on to it and waits for its end. `given_back` is told its id and
+    /// how it ended, before the same end is made this process's own.
+    pub(crate) fn supervise(&self, give_back: impl FnOnce(u32, ExitStatus)) -> Result<(), Failure> {
+        let failed = |error: io::Error| Failure::Exit(OWN_FAILURE, Some(format!("cannot start the worker: {error}")));
+        // Before the worker is started: a handler is in place when a signal comes for it.
+        let mut signals = Signals::new(signals_to_handle()).map_err(failed)?;
+        let mut worker = self.start_worker().map_err(failed)?;
+        let status = wait(&mut worker, &mut signals).map_err(failed)?;
+        give_back(worker.id(), status);
+        match (status.code(), status.signal()) {
+            (Some(0), _) => Ok(()),
+            (Some(code), _) => Err(Failure::Exit(u8::try_from(code).unwrap_or(u8::MAX), None)),
+            // As the shells have it: they cannot tell a death either, but by this number.
+            (None, signal) => Err(Failure::Exit(128 | u8::try_from(signal.unwrap_or(0)).unwrap_or(0), None)),
+        }
+    }
+
+    /// The same program with the same arguments, and the one more that says what it is. `/proc/self/exe` is this very
+    /// program even when another has been installed in its place.
+    fn start_worker(&self) -> io::Result<Child> {
+        let mut arguments = std::env::args_os();
+        let own_name = arguments.next().unwrap_or_else(|| OsString::from("shmsync"));
+        let subcommand = arguments.next();
+        let mut worker = Command::new("/proc/self/exe");
+        worker.arg0(own_name).args(subcommand).arg("--supervisor").arg(std::process::id().to_string());
+        worker.args(arguments).spawn()
+    }
+}
+
+/// A failure of the tool's own, as opposed to the command's.
+pub(crate) fn own(why: &impl ToString) -> Failure {
+    Failure::Exit(OWN_FAILURE, Some(why.to_string()))
+}
+
+/// Not those that this process was started to ignore, as `nohup` has it: what is handled here would be the default again
+/// in the command.
+fn signals_to_handle() -> Vec<i32> {
+    let ignored = Process::myself().and_then(|me| me.status()).map_or(0, |status| status.sigign);
+    let all = [SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2].into_iter();
+    all.filter(|signal| ignored & 1 << (signal - 1) == 0).chain([SIGCHLD]).collect()
+}
+
+fn wait(worker: &mut Child, signals: &mut Signals) -> io::Result<ExitStatus> {
+    loop {
+        for signal in signals.wait() {
+            match signal {
+                SIGCHLD => {
+                    if let Some(status) = worker.try_wait()? {
+                        return Ok(status);
+                    }
+                }
+                // From a terminal these go to the command as well, and how it ends is its affair.
+                SIGINT | SIGQUIT => {}
+                other => pass_on(worker, other),
+            }
+        }
+    }
+}
+
+fn pass_on(worker: &Child, signal: i32) {
+    // The worker has not been waited for, so the id is its own; that it has ended just now is no failure.
+    if let Some(signal) = Signal::from_named_raw(signal) {
+        let _ = kill_process(Pid::from_child(worker), signal);
+    }
+}

@@ -1,0 +1,121 @@
+//! `shmsync lock`: what flock(1) does, with a lock that knows its holder.
+
+use crate::Failure;
+use crate::held::{Obstacle, Run, Until, own};
+use crate::place::Place;
+use shmsync::{AcquireError, Handle, Lock, Shared};
+use std::os::unix::process::ExitStatusExt;
+
+const AFTER: &str = "\
+Exit codes:
+  the command's own, or 128 + N if signal N ended it
+  124  the lock was not to be had in time (-E makes it another)
+  125  the tool failed: a region that is something else, no permission, no memory
+  126  the command cannot be run
+  127  there is no such command
+  2    a wrong option
+
+The lock is a Lock in a region of its own, which is made if there is none: programs open it with
+Shared::<Lock>::open(\"/NAME\"). Its holder is the command, which `shmsync inspect` shows. A command that has ended
+gave it back, whatever its exit code. A command that was killed did not: the next `shmsync lock` takes it over without
+a word, within a tenth of a second; a program that asks for the lock is told OwnerDied. Killing the tool does not end
+the command, nor its holding the lock. Other than with flock(1), what the command leaves running in the background does
+not hold the lock.
+
+NAME is a name in /dev/shm, or, with a slash in it, the path of a file.
+
+Examples:
+  shmsync lock nightly -- make all                    wait for whoever else does
+  shmsync lock -n nightly -- make all || echo busy    or do not
+  shmsync lock --timeout 5 nightly -E 75 -- make all  or not for long
+  shmsync lock ./cache.lock -- sh -c 'cat a >> b'     a file of your own; for redirections a shell
+  kill -9 $(pidof make)                               and the next one gets it";
+
+/// Runs a command while holding a lock, released when the command dies.
+#[derive(Debug, clap::Args)]
+#[command(after_help = AFTER)]
+pub(crate) struct Args {
+    /// Which lock; made if there is none
+    name: String,
+
+    #[command(flatten)]
+    run: Run,
+}
+
+pub(crate) fn run(args: &Args) -> Result<(), Failure> {
+    let place = Place::parse(&args.name);
+    if !args.run.supervises() {
+        return Err(args.run.become_holder(|until| Held::acquire(&place, &args.run, until)));
+    }
+    // Kept open, so that who looks for regions that nobody uses finds it used.
+    let lock = open_or_create(&place, args.run.mode).map_err(|error| own(&error))?;
+    args.run.supervise(|holder, status| {
+        if status.signal().is_none() {
+            give_back(&lock, holder);
+            // Where the name was given to another region meanwhile, the worker took the lock in that one.
+            if let Ok(lock) = place.open(Shared::<Lock>::options()) {
+                give_back(&lock, holder);
+            }
+        }
+    })
+}
+
+fn open_or_create(place: &Place, mode: u32) -> Result<Shared<Lock>, shmsync::Error> {
+    place.open_or_create(Shared::options().mode(mode), Lock::new)
+}
+
+/// Frees the lock of a command that has ended by itself.
+fn give_back(lock: &Lock, holder: u32) {
+    if lock.holder().is_some_and(|owner| owner.tid() == holder) && lock.recover().is_ok() {
+        // Nobody can have released it in between but one who does not hold it.
+        let _ = lock.release();
+    }
+}
+
+struct Held {
+    lock: Shared<Lock>,
+    /// The command inherits the descriptor: it uses the region, though it has not mapped it.
+    _use: Handle,
+}
+
+impl Held {
+    fn acquire(place: &Place, run: &Run, until: Until) -> Result<Self, Obstacle> {
+        loop {
+            let lock = open_or_create(place, run.mode)?;
+            take(&lock, run, until)?;
+            // Somebody may have removed the region while this one waited; then others lock another one by this name.
+            match place.open(Shared::<Lock>::options()) {
+                Ok(same) if same.holder() == lock.holder() => return Ok(Self { _use: lock.handle(), lock }),
+                _ => drop(lock.release()),
+            }
+        }
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        // Only this thread holds it.
+        let _ = self.lock.release();
+    }
+}
+
+fn take(lock: &Lock, run: &Run, until: Until) -> Result<(), AcquireError> {
+    loop {
+        let taken = match until {
+            Some(until) => lock.acquire_until(until),
+            None => lock.acquire(),
+        };
+        match taken {
+            Err(AcquireError::OwnerDied(owner)) => {
+                // If that fails another was faster.
+                if lock.recover().is_ok() {
+                    if run.verbose {
+                        eprintln!("shmsync: taken over from {owner}, which died");
+                    }
+                    return Ok(());
+                }
+            }
+            taken => return taken,
+        }
+    }
+}

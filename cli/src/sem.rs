@@ -1,0 +1,99 @@
+//! `shmsync sem`: at most N commands at a time.
+
+use crate::Failure;
+use crate::held::{Obstacle, Run, Until, own};
+use crate::place::Place;
+use shmsync::{Error, PermitPool, Shared};
+
+const AFTER: &str = "\
+Exit codes:
+  the command's own, or 128 + N if signal N ended it
+  124  no permit was to be had in time (-E makes it another)
+  125  the tool failed: a region that is something else or for another N, no permission, no memory
+  126  the command cannot be run
+  127  there is no such command
+  2    a wrong option
+
+The permits are a PermitPool<N> in a region of its own, which is made if there is none: programs open it with
+Shared::<PermitPool<N>>::open(\"/NAME\"). A permit's holder is the command; when that dies, by whatever means, the permit
+comes back, at once or, if the tool was killed as well, within a tenth of a second or so.
+
+N is 1 to 64, or a multiple of 8 up to 256, and the same for all who use NAME. NAME is a name in /dev/shm, or, with a
+slash in it, the path of a file.
+
+Examples:
+  for f in *.wav; do shmsync sem encode -j 4 -- flac \"$f\" & done; wait
+  shmsync sem gpu -j 2 --timeout 60 -- train.sh || echo \"no GPU within a minute\"";
+
+/// Runs a command while holding one of N permits, which comes back when the command dies.
+#[derive(Debug, clap::Args)]
+#[command(after_help = AFTER)]
+pub(crate) struct Args {
+    /// Which permits; made if there are none
+    name: String,
+
+    /// How many permits there are
+    #[arg(short = 'j', long, value_name = "N")]
+    permits: u32,
+
+    #[command(flatten)]
+    run: Run,
+}
+
+/// Calls `$run::<N>($args)` for an N that is known at run time only. The pool's size is part of its type.
+macro_rules! for_permits {
+    ($n:expr, $run:ident($args:expr), $($size:literal)+) => {
+        match $n {
+            $($size => $run::<$size>($args),)+
+            other => Err(Failure::Refused(format!("{other} permits: it is 1 to 64, or a multiple of 8 up to 256"))),
+        }
+    };
+}
+
+pub(crate) fn run(args: &Args) -> Result<(), Failure> {
+    for_permits!(args.permits, run_with(args),
+        1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30 31 32 33 34 35 36 37 38 39 40
+        41 42 43 44 45 46 47 48 49 50 51 52 53 54 55 56 57 58 59 60 61 62 63 64 72 80 88 96 104 112 120 128 136 144
+        152 160 168 176 184 192 200 208 216 224 232 240 248 256)
+}
+
+fn run_with<const N: usize>(args: &Args) -> Result<(), Failure> {
+    let place = Place::parse(&args.name);
+    let open = || open_or_create::<N>(&place, args.run.mode);
+    if args.run.supervises() {
+        // Kept open, so that who looks for regions that nobody uses finds it used.
+        let pool = open().map_err(|error| own(&error))?;
+        return args.run.supervise(|_, _| give_back(&pool));
+    }
+    let pool = match open() {
+        Ok(pool) => pool,
+        Err(error) => return Err(own(&error)),
+    };
+    // The command inherits the descriptor: it uses the region, though it has not mapped it.
+    let _use = pool.handle();
+    Err(args.run.become_holder(|until| acquire(&pool, &args.run, until)))
+}
+
+fn open_or_create<const N: usize>(place: &Place, mode: u32) -> Result<Shared<PermitPool<N>>, Error> {
+    place.open_or_create(Shared::options().mode(mode), PermitPool::new)
+}
+
+fn acquire<'a, const N: usize>(
+    pool: &'a PermitPool<N>,
+    run: &Run,
+    until: Until,
+) -> Result<shmsync::Permit<'a, N>, Obstacle> {
+    let permit = match until {
+        Some(until) => pool.acquire_until(until)?,
+        None => pool.acquire()?,
+    };
+    if let (true, Some(owner)) = (run.verbose, permit.reclaimed()) {
+        eprintln!("shmsync: permit {} taken over from {owner}, which died", permit.index());
+    }
+    Ok(permit)
+}
+
+/// Frees the permit of the command that has ended, and of others that died, and wakes who waits for them.
+fn give_back<const N: usize>(pool: &PermitPool<N>) {
+    while pool.recover().is_ok() {}
+}
