@@ -4,9 +4,12 @@
 #[cfg(target_os = "linux")]
 mod bench;
 #[cfg(target_os = "linux")]
+mod doctor;
+#[cfg(target_os = "linux")]
 mod held;
 #[cfg(target_os = "linux")]
 mod lock;
+mod output;
 #[cfg(target_os = "linux")]
 mod place;
 #[cfg(target_os = "linux")]
@@ -32,6 +35,8 @@ enum Command {
     #[cfg(target_os = "linux")]
     Sem(sem::Args),
     #[cfg(target_os = "linux")]
+    Doctor(doctor::Args),
+    #[cfg(target_os = "linux")]
     Bench(bench::Args),
     #[cfg(target_os = "linux")]
     Storm(storm::Args),
@@ -55,6 +60,8 @@ fn main() -> ExitCode {
         Command::Lock(args) => lock::run(&args),
         #[cfg(target_os = "linux")]
         Command::Sem(args) => sem::run(&args),
+        #[cfg(target_os = "linux")]
+        Command::Doctor(args) => doctor::run(&args),
         #[cfg(target_os = "linux")]
         Command::Bench(args) => bench::run(&args),
         #[cfg(target_os = "linux")]
