@@ -309,6 +309,13 @@ impl Owner {
         liveness::of(self.0) != Liveness::Dead
     }
 
+    /// Whether the id counts here: it was given in the caller's own PID namespace, in this boot of the machine, as far as
+    /// is known. So whether, if the thread is alive, `/proc/TID` shows this one, and not just any of that number.
+    #[must_use]
+    pub fn is_of_this_namespace(&self) -> bool {
+        self.0.counts_as(Token::mine())
+    }
+
     pub(crate) fn token(self) -> Token {
         self.0
     }

@@ -21,7 +21,7 @@ use super::memory::Memory;
 use super::place::Place;
 use super::terms::{HugePages, Terms};
 use crate::error::{Error, ErrorKind};
-use crate::sync::deadlock::Registration;
+use crate::sync::deadlock::{Registration, WaitTable};
 use crate::sys::file::{self, Draft};
 
 pub(super) struct Mapping {
@@ -126,6 +126,12 @@ impl Mapping {
     /// How many bytes the payload has.
     pub(super) fn size(&self) -> usize {
         self.size
+    }
+
+    /// Who waits for what in the payload.
+    pub(super) fn wait_table(&self) -> &WaitTable {
+        // SAFETY: it is where `of` says, in memory that lives as long as `self`; and it consists of atomics alone.
+        unsafe { &*self.payload(WAIT_TABLE).cast() }
     }
 
     pub(super) fn descriptor(&self) -> Option<&Arc<Descriptor>> {

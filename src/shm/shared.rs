@@ -14,6 +14,7 @@ use super::layout::offset_of_payload;
 use super::mapping::Mapping;
 use super::options::Options;
 use crate::error::{Error, ErrorKind};
+use crate::owner::Owner;
 
 /// A `T` in memory that other processes map as well. It dereferences to `&T`.
 ///
@@ -271,6 +272,31 @@ impl<T: FromBytes + Sync> Shared<T> {
     #[must_use]
     pub fn options() -> Options<T> {
         Options::new()
+    }
+
+    /// Who has been waiting for something in here for more than some milliseconds: for tools. Out of date as soon as it is
+    /// known, and some may have died meanwhile.
+    ///
+    /// It is those who wait for a `Lock`, `RLock`, `Mutex` or `Once`, or to write to an `RwLock`, and at most 248 of them.
+    ///
+    /// ```
+    /// use shmsync::{Lock, Shared};
+    /// use std::time::Duration;
+    ///
+    /// let lock = Shared::anonymous(Lock::new())?;
+    /// lock.acquire().unwrap();
+    /// std::thread::scope(|scope| {
+    ///     scope.spawn(|| lock.acquire_for(Duration::from_millis(500)).unwrap_err());
+    ///     while lock.long_waiters().is_empty() {
+    ///         std::thread::sleep(Duration::from_millis(1));
+    ///     }
+    /// });
+    /// assert_eq!(lock.long_waiters(), []);
+    /// # Ok::<(), shmsync::Error>(())
+    /// ```
+    #[must_use]
+    pub fn long_waiters(&self) -> Vec<Owner> {
+        self.mapping.wait_table().waiting().map(|(owner, _)| owner).collect()
     }
 
     /// This region in a form that a child process can be given.

@@ -90,6 +90,15 @@ impl ObjectInfo<'_> {
         self.look().map_or_else(Vec::new, |object| object.holders())
     }
 
+    /// Who has been waiting for it for more than some milliseconds, as
+    /// [`Shared::long_waiters`](crate::Shared::long_waiters) tells it.
+    #[must_use]
+    pub fn long_waiters(&self) -> Vec<Owner> {
+        let within = |offset: u64| offset.checked_sub(self.record.offset).is_some_and(|byte| byte < self.record.size);
+        let all = self.region.store.mapping.wait_table().waiting();
+        all.filter(|&(_, offset)| within(offset)).map(|(owner, _)| owner).collect()
+    }
+
     /// The first of them.
     #[must_use]
     pub fn holder(&self) -> Option<Owner> {

@@ -13,8 +13,8 @@
 //! byte that an entry names is checked, and read by the kernel, before it is believed.
 
 use crate::atomic::{AtomicU64, Ordering, fence};
-use crate::owner::Token;
 use crate::owner::liveness;
+use crate::owner::{Owner, Token};
 use crate::time::Deadline;
 
 /// How many threads of all processes may be in a region's table: what fits in its first page, beside the header. The
@@ -131,6 +131,12 @@ impl WaitTable {
         let wait = self.entries[entry].wait.load(Ordering::Relaxed);
         let who = Token(self.entries[entry].who.load(Ordering::Relaxed));
         (wait & Wait::WAITS != 0 && who.0 != 0).then_some((who, Wait(wait)))
+    }
+
+    /// All who wait, those among them that have died, and from which byte of the payload on lies what they wait for. For
+    /// looking only.
+    pub(crate) fn waiting(&self) -> impl Iterator<Item = (Owner, u64)> + '_ {
+        (0..ENTRIES).filter_map(|entry| self.look(entry)).map(|(who, wait)| (who.dead_owner(), wait.offset()))
     }
 
     /// Where `thread` waits.
