@@ -1,21 +1,22 @@
 //! The `shmsync` tool. Each subcommand is a file; this one knows what they are called and how the program ends.
 #![deny(unsafe_code)]
 
-#[cfg(target_os = "linux")]
 mod bench;
-#[cfg(target_os = "linux")]
 mod doctor;
-#[cfg(target_os = "linux")]
 mod held;
-#[cfg(target_os = "linux")]
+mod inspect;
+mod list;
 mod lock;
 mod output;
-#[cfg(target_os = "linux")]
+mod permits;
 mod place;
-#[cfg(target_os = "linux")]
+mod regions;
+mod remove;
 mod sem;
-#[cfg(target_os = "linux")]
 mod storm;
+mod things;
+mod users;
+mod who;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -30,15 +31,15 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    #[cfg(target_os = "linux")]
+    Ls(list::Args),
+    Inspect(inspect::InspectArgs),
+    Recover(inspect::RecoverArgs),
+    Rm(remove::RmArgs),
+    Gc(remove::GcArgs),
     Lock(lock::Args),
-    #[cfg(target_os = "linux")]
     Sem(sem::Args),
-    #[cfg(target_os = "linux")]
     Doctor(doctor::Args),
-    #[cfg(target_os = "linux")]
     Bench(bench::Args),
-    #[cfg(target_os = "linux")]
     Storm(storm::Args),
 }
 
@@ -56,15 +57,15 @@ enum Failure {
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let end = match cli.command {
-        #[cfg(target_os = "linux")]
+        Command::Ls(args) => list::run(&args),
+        Command::Inspect(args) => inspect::inspect(&args),
+        Command::Recover(args) => inspect::recover(&args),
+        Command::Rm(args) => remove::rm(&args),
+        Command::Gc(args) => remove::gc(&args),
         Command::Lock(args) => lock::run(&args),
-        #[cfg(target_os = "linux")]
         Command::Sem(args) => sem::run(&args),
-        #[cfg(target_os = "linux")]
         Command::Doctor(args) => doctor::run(&args),
-        #[cfg(target_os = "linux")]
         Command::Bench(args) => bench::run(&args),
-        #[cfg(target_os = "linux")]
         Command::Storm(args) => storm::run(&args),
     };
     let (code, why) = match end {

@@ -4,6 +4,7 @@ use crate::Failure;
 use anstyle::{AnsiColor, Style};
 use serde_json::Value;
 use std::io::{self, Write};
+use std::time::Duration;
 
 pub(crate) const GOOD: Style = AnsiColor::Green.on_default();
 pub(crate) const WARNING: Style = AnsiColor::Yellow.on_default();
@@ -31,6 +32,24 @@ fn done(written: io::Result<()>) -> Result<(), Failure> {
             Err(Failure::Refused(format!("cannot print: {error}")))
         }
         _ => Ok(()),
+    }
+}
+
+/// What others have written, safe for a terminal: without control characters.
+pub(crate) fn harmless(text: &str) -> String {
+    let shown = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
+    text.chars().map(shown).collect()
+}
+
+/// `3 s`, `2 h 5 min`.
+pub(crate) fn age(age: Duration) -> String {
+    let seconds = age.as_secs();
+    let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86_400);
+    match () {
+        () if days > 0 => format!("{days} d {} h", hours % 24),
+        () if hours > 0 => format!("{hours} h {} min", minutes % 60),
+        () if minutes > 0 => format!("{minutes} min {} s", seconds % 60),
+        () => format!("{seconds} s"),
     }
 }
 
@@ -72,6 +91,17 @@ mod tests {
     fn sizes_are_readable() {
         let all = [0, 1, 1023, 1024, 67_108_864, 1_500_000].map(bytes);
         assert_eq!(all, ["0 B", "1 B", "1023 B", "1 KiB", "64 MiB", "1.4 MiB"]);
+    }
+
+    #[test]
+    fn ages_are_readable() {
+        let all = [0, 59, 61, 7500, 100_000].map(|seconds| age(Duration::from_secs(seconds)));
+        assert_eq!(all, ["0 s", "59 s", "1 min 1 s", "2 h 5 min", "1 d 3 h"]);
+    }
+
+    #[test]
+    fn nobody_writes_to_the_terminal_but_this_program() {
+        assert_eq!(harmless("a\x1b[31m\nä"), "a\\u{1b}[31m\\nä");
     }
 
     #[test]

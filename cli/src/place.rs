@@ -29,6 +29,22 @@ impl Place {
         }
     }
 
+    /// `NAME:OBJECT`, parted at the last colon.
+    pub(crate) fn parse_with_object(text: &str) -> (Self, Option<String>) {
+        match text.rsplit_once(':') {
+            Some((name, object)) => (Self::parse(name), Some(object.to_owned())),
+            None => (Self::parse(text), None),
+        }
+    }
+
+    /// The file behind it.
+    pub(crate) fn path(&self) -> PathBuf {
+        match self {
+            Self::Named(name) => Path::new(DIRECTORY).join(name.trim_start_matches('/')),
+            Self::File(path) => path.clone(),
+        }
+    }
+
     pub(crate) fn open<T: FromBytes + Sync>(&self, options: Options<T>) -> Result<shmsync::Shared<T>, Error> {
         match self {
             Self::Named(name) => options.open(name),
@@ -88,5 +104,7 @@ mod tests {
         ] {
             assert_eq!(Place::parse(text), place, "{text:?}");
         }
+        assert_eq!(Place::parse_with_object("a:b:c"), (named("/a:b"), Some(String::from("c"))));
+        assert_eq!(Place::parse_with_object("a"), (named("/a"), None));
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::Failure;
 use crate::held::{Obstacle, Run, Until, own};
+use crate::permits::for_permits;
 use crate::place::Place;
 use shmsync::{Error, PermitPool, Shared};
 
@@ -40,21 +41,10 @@ pub(crate) struct Args {
     run: Run,
 }
 
-/// Calls `$run::<N>($args)` for an N that is known at run time only. The pool's size is part of its type.
-macro_rules! for_permits {
-    ($n:expr, $run:ident($args:expr), $($size:literal)+) => {
-        match $n {
-            $($size => $run::<$size>($args),)+
-            other => Err(Failure::Refused(format!("{other} permits: it is 1 to 64, or a multiple of 8 up to 256"))),
-        }
-    };
-}
-
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
-    for_permits!(args.permits, run_with(args),
-        1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30 31 32 33 34 35 36 37 38 39 40
-        41 42 43 44 45 46 47 48 49 50 51 52 53 54 55 56 57 58 59 60 61 62 63 64 72 80 88 96 104 112 120 128 136 144
-        152 160 168 176 184 192 200 208 216 224 232 240 248 256)
+    let n = args.permits;
+    let refused = || Err(Failure::Refused(format!("{n} permits: it is 1 to 64, or a multiple of 8 up to 256")));
+    for_permits!(n, run_with(args), refused())
 }
 
 fn run_with<const N: usize>(args: &Args) -> Result<(), Failure> {

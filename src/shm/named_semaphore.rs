@@ -15,6 +15,13 @@ use crate::sync::Semaphore;
 /// What tells a named semaphore's region from all others. Part of the format: programs of other versions compare it.
 const STAMP: u64 = u64::from_le_bytes(*b"namedsem");
 
+/// What lies in the region. By the name of this type tools tell it from others.
+mod value {
+    #[derive(zerocopy::FromBytes)]
+    #[repr(transparent)]
+    pub(super) struct NamedSemaphore(pub(super) crate::sync::Semaphore);
+}
+
 /// A semaphore between processes that know its name: `sem_open`, with the manners of Python's `posix_ipc.Semaphore`.
 ///
 /// It dereferences to a [`Semaphore`], which has the verbs:
@@ -68,7 +75,7 @@ const STAMP: u64 = u64::from_le_bytes(*b"namedsem");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct NamedSemaphore {
-    shared: Shared<Semaphore>,
+    shared: Shared<value::NamedSemaphore>,
     name: String,
 }
 
@@ -135,7 +142,7 @@ impl Deref for NamedSemaphore {
 
     #[inline]
     fn deref(&self) -> &Semaphore {
-        &self.shared
+        &self.shared.0
     }
 }
 
@@ -174,13 +181,13 @@ impl NamedSemaphoreOptions {
 
     /// As [`NamedSemaphore::create`].
     pub fn create(&self, name: &str, value: u32) -> Result<NamedSemaphore, Error> {
-        let shared = self.region().create(name, Semaphore::new(value))?;
+        let shared = self.region().create(name, value::NamedSemaphore(Semaphore::new(value)))?;
         Ok(NamedSemaphore { shared, name: name.to_owned() })
     }
 
     /// As [`NamedSemaphore::open_or_create`].
     pub fn open_or_create(&self, name: &str, value: u32) -> Result<NamedSemaphore, Error> {
-        let fresh = Semaphore::new(value); // A value that is too high panics also where it would not be used.
+        let fresh = value::NamedSemaphore(Semaphore::new(value)); // A value that is too high panics also where it would not be used.
         let shared = self.region().open_or_create(name, || fresh)?;
         Ok(NamedSemaphore { shared, name: name.to_owned() })
     }
@@ -198,7 +205,7 @@ impl NamedSemaphoreOptions {
         }
     }
 
-    fn region(self) -> Options<Semaphore> {
+    fn region(self) -> Options<value::NamedSemaphore> {
         Shared::options().mode(self.mode).stamp(STAMP)
     }
 }

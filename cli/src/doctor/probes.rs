@@ -8,7 +8,7 @@ use rustix::io::Errno;
 use rustix::process::{PidfdFlags, getpid, pidfd_open};
 use rustix::thread::{MembarrierCommand, futex, membarrier_query};
 use shmsync::wait::{KernelRobust, Wait};
-use shmsync::{AcquireError, Lock, NamedSemaphore, Semaphore, Shared, is_unused};
+use shmsync::{AcquireError, Lock, NamedSemaphore, RegionInfo, Semaphore, Shared};
 use shmsync_harness::machine::Machine;
 use shmsync_harness::process;
 use std::os::unix::fs::MetadataExt;
@@ -59,7 +59,7 @@ pub(super) fn all() -> Vec<Finding> {
         deadlock(),
         shared_memory(),
         unnamed_files(),
-        leases(),
+        locks(),
         sealed(),
         proc(),
         pid_namespace(),
@@ -231,19 +231,20 @@ fn unnamed_files() -> Finding {
     }
 }
 
-fn leases() -> Finding {
-    let what = "leases";
+/// Whether the kernel's locks on files tell who has one mapped.
+fn locks() -> Finding {
+    let what = "file locks";
     let tried = NamedSemaphore::create_random(0).and_then(|sem| {
         let name = sem.name().to_owned();
-        let used = is_unused(&name);
+        let used = RegionInfo::of(&name).map(|info| info.is_mapped());
         sem.close();
-        let unused = is_unused(&name);
+        let unused = RegionInfo::of(&name).map(|info| info.is_mapped());
         shmsync::unlink(&name)?;
         Ok((used?, unused?))
     });
-    let means = "nobody can tell for certain that a region is unused: `shmsync gc` removes none";
+    let means = "nobody can tell that a region is unused: `shmsync gc` removes none";
     match tried {
-        Ok((false, true)) => works(what, "the kernel tells whether anybody uses a region"),
+        Ok((Some(true), Some(false))) => works(what, "the kernel tells whether any process has a region mapped"),
         Ok(wrong) => limited(what, format!("used and unused regions look alike: {wrong:?}"), means),
         Err(error) => limited(what, error.to_string(), means),
     }
