@@ -28,8 +28,7 @@ Examples:
   shmsync lock nightly -- make all                    wait for whoever else does
   shmsync lock -n nightly -- make all || echo busy    or do not
   shmsync lock --timeout 5 nightly -E 75 -- make all  or not for long
-  shmsync lock ./cache.lock -- sh -c 'cat a >> b'     a file of your own; for redirections a shell
-  kill -9 $(pidof make)                               and the next one gets it";
+  shmsync lock ./cache.lock -- sh -c 'cat a >> b'     a file of your own; for redirections a shell";
 
 /// Runs a command while holding a lock, released when the command dies.
 #[derive(Debug, clap::Args)]

@@ -8,6 +8,7 @@ mod inspect;
 mod list;
 mod lock;
 mod output;
+mod pages;
 mod permits;
 mod place;
 mod regions;
@@ -21,9 +22,23 @@ mod who;
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 
+const AFTER: &str = "\
+Exit codes, unless `shmsync COMMAND --help` says otherwise:
+  0  it was done
+  1  it was done, and something is wrong
+  2  it could not be done as asked
+
+Examples:
+  shmsync lock nightly -- make all     one at a time, as flock(1) does
+  shmsync sem gpu -j 2 -- train.sh     two at a time
+  shmsync ls                           the regions in shared memory, and who uses them
+  shmsync inspect nightly --watch      who holds what, and who waits
+  shmsync gc                           remove what the dead have left
+  shmsync doctor                       what works on this machine";
+
 /// Tools for shmsync, locks and friends between processes.
 #[derive(Debug, Parser)]
-#[command(name = "shmsync", version, about)]
+#[command(name = "shmsync", version, about, after_help = AFTER)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -41,6 +56,8 @@ enum Command {
     Doctor(doctor::Args),
     Bench(bench::Args),
     Storm(storm::Args),
+    Completions(pages::CompletionArgs),
+    Man(pages::ManArgs),
 }
 
 /// How the program ends, beside 0 and clap's own 2.
@@ -67,6 +84,8 @@ fn main() -> ExitCode {
         Command::Doctor(args) => doctor::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Storm(args) => storm::run(&args),
+        Command::Completions(args) => pages::completions(&args),
+        Command::Man(args) => pages::man(&args),
     };
     let (code, why) = match end {
         Ok(()) => (0, None),
