@@ -17,7 +17,7 @@
 //! Without a supervisor (`--no-fork`) every end of the command looks like a death.
 
 use crate::Failure;
-use crate::place;
+use crate::place::{self, Refusal};
 use procfs::process::Process;
 use rustix::process::{Pid, Signal, kill_process, set_parent_process_death_signal};
 use shmsync::AcquireError;
@@ -78,7 +78,7 @@ fn seconds(text: &str) -> Result<Duration, String> {
 /// What was in the way, as far as it concerns who runs commands.
 pub(crate) enum Obstacle {
     Acquiring(AcquireError),
-    Region(shmsync::Error),
+    Region(Refusal),
 }
 
 impl From<AcquireError> for Obstacle {
@@ -89,7 +89,13 @@ impl From<AcquireError> for Obstacle {
 
 impl From<shmsync::Error> for Obstacle {
     fn from(error: shmsync::Error) -> Self {
-        Self::Region(error)
+        Self::Region(error.into())
+    }
+}
+
+impl From<Refusal> for Obstacle {
+    fn from(refusal: Refusal) -> Self {
+        Self::Region(refusal)
     }
 }
 
@@ -123,7 +129,7 @@ impl Run {
                 return Failure::Exit(self.conflict_exit_code, None);
             }
             Err(Obstacle::Acquiring(error)) => return Failure::Exit(OWN_FAILURE, Some(error.to_string())),
-            Err(Obstacle::Region(error)) => return own(&error),
+            Err(Obstacle::Region(refusal)) => return refusal.into(),
         };
         // From here on the command runs whatever becomes of the supervisor; nothing to be done if this fails.
         let _ = set_parent_process_death_signal(None);
@@ -162,9 +168,11 @@ impl Run {
     }
 }
 
-/// A failure of the tool's own, as opposed to the command's.
-pub(crate) fn own(why: &impl ToString) -> Failure {
-    Failure::Exit(OWN_FAILURE, Some(why.to_string()))
+/// Beside a command it is told from the command's own failures.
+impl From<Refusal> for Failure {
+    fn from(Refusal(why): Refusal) -> Self {
+        Self::Exit(OWN_FAILURE, Some(why))
+    }
 }
 
 /// Not those that this process was started to ignore, as `nohup` has it: what is handled here would be the default again

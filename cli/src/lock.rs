@@ -1,9 +1,12 @@
 //! `shmsync lock`: what flock(1) does, with a lock that knows its holder.
 
+mod home;
+
 use crate::Failure;
-use crate::held::{Obstacle, Run, Until, own};
-use crate::place::Place;
-use shmsync::{AcquireError, Handle, Lock, Shared};
+use crate::held::{Obstacle, Run, Until};
+use crate::place::{Place, Refusal};
+use home::Home;
+use shmsync::{AcquireError, Handle, Lock};
 use std::os::unix::process::ExitStatusExt;
 
 const AFTER: &str = "\
@@ -22,7 +25,8 @@ a word, within a tenth of a second; a program that asks for the lock is told Own
 the command, nor its holding the lock. Other than with flock(1), what the command leaves running in the background does
 not hold the lock.
 
-NAME is a name in /dev/shm, or, with a slash in it, the path of a file.
+NAME is a name in /dev/shm, or, with a slash in it, the path of a file. What stands after its last colon is an object in
+a Region, which must be there: a Lock that a program made, or makes, with region.get_or_init::<Lock>(\"OBJECT\").
 
 Examples:
   shmsync lock nightly -- make all                    wait for whoever else does
@@ -34,7 +38,8 @@ Examples:
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER)]
 pub(crate) struct Args {
-    /// Which lock; made if there is none
+    /// Which lock, or which one in a Region of many objects; made if there is none
+    #[arg(value_name = "NAME[:OBJECT]")]
     name: String,
 
     #[command(flatten)]
@@ -42,29 +47,27 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
-    let place = Place::parse(&args.name);
+    let (place, object) = Place::parse_with_object(&args.name);
+    let open = || Home::open(&place, object.as_deref(), args.run.mode);
     if !args.run.supervises() {
-        return Err(args.run.become_holder(|until| Held::acquire(&place, &args.run, until)));
+        return Err(args.run.become_holder(|until| Held::acquire(open, &args.run, until)));
     }
     // Kept open, so that who looks for regions that nobody uses finds it used.
-    let lock = open_or_create(&place, args.run.mode).map_err(|error| own(&error))?;
+    let home = open()?;
     args.run.supervise(|holder, status| {
         if status.signal().is_none() {
-            give_back(&lock, holder);
-            // Where the name was given to another region meanwhile, the worker took the lock in that one.
-            if let Ok(lock) = place.open(Shared::<Lock>::options()) {
-                give_back(&lock, holder);
+            give_back(&home, holder);
+            // Where the name was given to another meanwhile, the worker took the lock in that one.
+            if let Ok(home) = open() {
+                give_back(&home, holder);
             }
         }
     })
 }
 
-fn open_or_create(place: &Place, mode: u32) -> Result<Shared<Lock>, shmsync::Error> {
-    place.open_or_create(Shared::options().mode(mode), Lock::new)
-}
-
 /// Frees the lock of a command that has ended by itself.
-fn give_back(lock: &Lock, holder: u32) {
+fn give_back(home: &Home, holder: u32) {
+    let Ok(lock) = home.lock() else { return };
     if lock.holder().is_some_and(|owner| owner.tid() == holder) && lock.recover().is_ok() {
         // Nobody can have released it in between but one who does not hold it.
         let _ = lock.release();
@@ -72,29 +75,37 @@ fn give_back(lock: &Lock, holder: u32) {
 }
 
 struct Held {
-    lock: Shared<Lock>,
+    home: Home,
     /// The command inherits the descriptor: it uses the region, though it has not mapped it.
     _use: Handle,
 }
 
 impl Held {
-    fn acquire(place: &Place, run: &Run, until: Until) -> Result<Self, Obstacle> {
+    fn acquire(open: impl Fn() -> Result<Home, Refusal>, run: &Run, until: Until) -> Result<Self, Obstacle> {
         loop {
-            let lock = open_or_create(place, run.mode)?;
-            take(&lock, run, until)?;
-            // Somebody may have removed the region while this one waited; then others lock another one by this name.
-            match place.open(Shared::<Lock>::options()) {
-                Ok(same) if same.holder() == lock.holder() => return Ok(Self { _use: lock.handle(), lock }),
-                _ => drop(lock.release()),
+            let home = open()?;
+            take(home.lock()?, run, until)?;
+            // Somebody may have removed it while this one waited; then others lock another one by this name.
+            let holder = |home: &Home| home.lock().ok().and_then(Lock::holder);
+            if open().is_ok_and(|same| holder(&same) == holder(&home)) {
+                return Ok(Self { _use: home.handle(), home });
             }
+            release(&home);
         }
     }
 }
 
 impl Drop for Held {
     fn drop(&mut self) {
-        // Only this thread holds it.
-        let _ = self.lock.release();
+        release(&self.home);
+    }
+}
+
+/// Lets go of what this thread holds.
+fn release(home: &Home) {
+    if let Ok(lock) = home.lock() {
+        // It is held, by this thread.
+        let _ = lock.release();
     }
 }
 

@@ -1,7 +1,8 @@
 //! What the tool's users call a region: `/name` or `name` in shared memory, or a path; and an object in it.
 
 use crate::Failure;
-use shmsync::{Error, Options};
+use crate::output::harmless;
+use shmsync::{Error, Options, Region, RegionInfo, Shared};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use zerocopy::FromBytes;
@@ -45,21 +46,47 @@ impl Place {
         }
     }
 
-    pub(crate) fn open<T: FromBytes + Sync>(&self, options: Options<T>) -> Result<shmsync::Shared<T>, Error> {
+    pub(crate) fn open<T: FromBytes + Sync>(&self, options: Options<T>) -> Result<Shared<T>, Error> {
         match self {
             Self::Named(name) => options.open(name),
             Self::File(path) => options.open_file(path),
         }
     }
 
-    pub(crate) fn open_or_create<T: FromBytes + Sync>(
-        &self,
-        options: Options<T>,
-        value: impl FnOnce() -> T,
-    ) -> Result<shmsync::Shared<T>, Error> {
+    pub(crate) fn open_region(&self) -> Result<Region, Error> {
         match self {
+            Self::Named(name) => Region::open(name),
+            Self::File(path) => Region::open_file(path),
+        }
+    }
+
+    pub(crate) fn info(&self) -> Result<RegionInfo, Error> {
+        match self {
+            Self::Named(name) => RegionInfo::of(name),
+            Self::File(path) => RegionInfo::read(path),
+        }
+    }
+
+    /// The region of one value of that type, which is made if there is none.
+    ///
+    /// The library compares size and alignment, which say little of so small a type, and people mistype names: so what its
+    /// maker called it counts here as well.
+    pub(crate) fn open_or_create_as<T: FromBytes + Sync>(
+        &self,
+        type_name: &str,
+        mode: u32,
+        value: impl FnOnce() -> T,
+    ) -> Result<Shared<T>, Refusal> {
+        let options = Shared::options().mode(mode);
+        let shared = match self {
             Self::Named(name) => options.open_or_create(name, value),
             Self::File(path) => options.open_or_create_file(path, value),
+        }?;
+        match self.info()?.contents().map(plain_type) {
+            Some(found) if found != type_name => {
+                Err(Refusal(format!("region {self} holds {}, not {type_name}", harmless(&found))))
+            }
+            _ => Ok(shared),
         }
     }
 }
@@ -71,6 +98,22 @@ impl fmt::Display for Place {
             Self::File(path) => path.display().fmt(f),
         }
     }
+}
+
+/// Why a region cannot be used.
+#[derive(Debug)]
+pub(crate) struct Refusal(pub(crate) String);
+
+impl From<Error> for Refusal {
+    fn from(error: Error) -> Self {
+        Self(error.to_string())
+    }
+}
+
+/// `Lock` for `Lock<Futex>`, `PermitPool<4>` for `PermitPool<4, Futex>`: Futex is what everybody has, and some compilers
+/// leave out what is the default.
+pub(crate) fn plain_type(name: &str) -> String {
+    name.replace("<Futex>", "").replace(", Futex>", ">")
 }
 
 /// Permissions in octal, as chmod takes them.
@@ -106,5 +149,11 @@ mod tests {
         }
         assert_eq!(Place::parse_with_object("a:b:c"), (named("/a:b"), Some(String::from("c"))));
         assert_eq!(Place::parse_with_object("a"), (named("/a"), None));
+    }
+
+    #[test]
+    fn types_are_shown_as_they_are_written() {
+        let all = ["Lock<Futex>", "PermitPool<4, Futex>", "Lock<PosixSem>", "Board"].map(plain_type);
+        assert_eq!(all, ["Lock", "PermitPool<4>", "Lock<PosixSem>", "Board"]);
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::Failure;
 use crate::output::{bytes, harmless};
-use crate::place::{DIRECTORY, Place};
+use crate::place::{DIRECTORY, Place, plain_type};
 use crate::things::{self, Thing};
 use crate::who::{Who, user_name};
 use serde_json::{Value, json};
@@ -65,15 +65,11 @@ fn place_of(path: &Path) -> Place {
 
 impl Found {
     pub(crate) fn at(place: Place) -> Result<Self, Unseen> {
-        let info = match &place {
-            Place::Named(name) => RegionInfo::of(name),
-            Place::File(path) => RegionInfo::read(path),
-        };
         let unseen = |error: shmsync::Error| Unseen {
             denied: error.kind() == ErrorKind::PermissionDenied,
             why: error.to_string(),
         };
-        let info = info.map_err(unseen)?;
+        let info = place.info().map_err(unseen)?;
         // If it is another file by now, what is told of it is as old as the rest.
         let about = fs::metadata(place.path());
         let about = about.map_err(|error| Unseen { denied: false, why: format!("{place}: {error}") })?;
@@ -130,22 +126,5 @@ impl Found {
     /// Whether no process uses it, and nobody who lives holds anything in it: `false` in any doubt.
     pub(crate) fn is_stale(&self) -> bool {
         self.info.is_mapped() == Some(false) && self.living_holder().is_some_and(|holders| holders.is_empty())
-    }
-}
-
-/// `Lock` for `Lock<Futex>`, `PermitPool<4>` for `PermitPool<4, Futex>`: Futex is what everybody has, and some compilers
-/// leave out what is the default.
-pub(crate) fn plain_type(name: &str) -> String {
-    name.replace("<Futex>", "").replace(", Futex>", ">")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn types_are_shown_as_they_are_written() {
-        let all = ["Lock<Futex>", "PermitPool<4, Futex>", "Lock<PosixSem>", "Board"].map(plain_type);
-        assert_eq!(all, ["Lock", "PermitPool<4>", "Lock<PosixSem>", "Board"]);
     }
 }

@@ -1,10 +1,10 @@
 //! `shmsync sem`: at most N commands at a time.
 
 use crate::Failure;
-use crate::held::{Obstacle, Run, Until, own};
+use crate::held::{Obstacle, Run, Until};
 use crate::permits::for_permits;
 use crate::place::Place;
-use shmsync::{Error, PermitPool, Shared};
+use shmsync::PermitPool;
 
 const AFTER: &str = "\
 Exit codes:
@@ -49,23 +49,14 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
 
 fn run_with<const N: usize>(args: &Args) -> Result<(), Failure> {
     let place = Place::parse(&args.name);
-    let open = || open_or_create::<N>(&place, args.run.mode);
+    let pool = place.open_or_create_as(&format!("PermitPool<{N}>"), args.run.mode, PermitPool::<N>::new)?;
     if args.run.supervises() {
-        // Kept open, so that who looks for regions that nobody uses finds it used.
-        let pool = open().map_err(|error| own(&error))?;
+        // Kept open meanwhile, so that who looks for regions that nobody uses finds it used.
         return args.run.supervise(|_, _| give_back(&pool));
     }
-    let pool = match open() {
-        Ok(pool) => pool,
-        Err(error) => return Err(own(&error)),
-    };
     // The command inherits the descriptor: it uses the region, though it has not mapped it.
     let _use = pool.handle();
     Err(args.run.become_holder(|until| acquire(&pool, &args.run, until)))
-}
-
-fn open_or_create<const N: usize>(place: &Place, mode: u32) -> Result<Shared<PermitPool<N>>, Error> {
-    place.open_or_create(Shared::options().mode(mode), PermitPool::new)
 }
 
 fn acquire<'a, const N: usize>(

@@ -4,7 +4,7 @@ mod value;
 mod words;
 
 use crate::place::Place;
-use shmsync::{Error, ErrorKind, Owner, Region, RegionInfo};
+use shmsync::{Error, ErrorKind, Owner, RegionInfo};
 use value::{Value, with_value};
 use words::in_words;
 
@@ -42,7 +42,7 @@ pub(crate) fn of(place: &Place, info: &RegionInfo) -> Result<Vec<Thing>, Error> 
         };
         return Ok(vec![with_value(place, info, thing)?.unwrap_or_else(|| unknown(info))]);
     }
-    let region = open(place)?;
+    let region = place.open_region()?;
     let mut things: Vec<_> = region
         .objects()
         .iter()
@@ -74,7 +74,7 @@ pub(crate) fn recover(
         let nothing = || Recovered::Nothing(format!("it holds {}", info.contents().unwrap_or("nothing that is known")));
         return Ok(vec![(None, recovered.unwrap_or_else(nothing))]);
     }
-    let region = open(place)?;
+    let region = place.open_region()?;
     let wanted = |name: &str| object.is_none_or(|object| object == name);
     let objects = region.objects();
     let all = objects.iter().filter(|found| wanted(&found.name())).map(|found| {
@@ -86,13 +86,6 @@ pub(crate) fn recover(
         Ok((Some(found.name()), recovered))
     });
     all.collect()
-}
-
-fn open(place: &Place) -> Result<Region, Error> {
-    match place {
-        Place::Named(name) => Region::open(name),
-        Place::File(path) => Region::open_file(path),
-    }
 }
 
 fn unknown(info: &RegionInfo) -> Thing {

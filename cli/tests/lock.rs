@@ -5,7 +5,7 @@
 mod support;
 
 use rustix::process::Signal;
-use shmsync::{AcquireError, Lock, Shared};
+use shmsync::{AcquireError, Lock, Region, Semaphore, Shared};
 use shmsync_harness::process::watchdog;
 use std::os::unix::fs::PermissionsExt;
 use support::*;
@@ -64,6 +64,12 @@ fn exit_codes_are_as_documented() {
     let done = run(&["lock", &other, "--", "true"]);
     assert_eq!(done.status.code(), Some(125));
     assert!(String::from_utf8_lossy(&done.stderr).contains("payload size is 16, expected 8"), "{done:?}");
+    // As large as a lock, and something else.
+    let other = Name::new("semaphore");
+    let sem = Shared::create(&other.slashed(), Semaphore::new(4)).unwrap();
+    let done = run(&["lock", &other, "--", "true"]);
+    assert_eq!((done.status.code(), sem.value()), (Some(125), 4));
+    assert!(String::from_utf8_lossy(&done.stderr).contains("holds Semaphore, not Lock"), "{done:?}");
 }
 
 #[test]
@@ -208,4 +214,22 @@ fn a_file_can_be_the_lock_and_the_mode_is_kept() {
     assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o640);
     assert!(!Shared::<Lock>::open_file(&path).unwrap().is_locked());
     assert_eq!(code(&["lock", file, "--mode", "888", "--", "true"]), 2);
+}
+
+#[test]
+fn an_object_of_a_region_can_be_the_lock() {
+    let _watchdog = watchdog(LIMIT, "an object");
+    let name = Name::new("object");
+    let jobs = format!("{}:jobs", &*name);
+    assert_eq!(code(&["lock", &jobs, "--", "true"]), 125, "nobody knows how large the region is to be");
+    let region = Region::create(&name.slashed(), 4096).unwrap();
+    let mut tool = Running::start(&["lock", &jobs, "--", "sh", "-c", "echo $$; sleep 0.2"]);
+    let command = tool.command();
+    let lock = region.get::<Lock>("jobs").unwrap();
+    assert_eq!(lock.holder().unwrap().tid(), command.0);
+    assert!(tool.end().success());
+    assert_eq!(lock.try_acquire(), Ok(()));
+    assert_eq!(code(&["lock", &jobs, "-n", "--", "true"]), 124);
+    region.get_or_init::<Semaphore>("pool").unwrap();
+    assert_eq!(code(&["lock", &format!("{}:pool", &*name), "--", "true"]), 125);
 }

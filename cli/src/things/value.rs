@@ -2,8 +2,7 @@
 
 use super::Recovered;
 use crate::permits::for_permits;
-use crate::place::Place;
-use crate::regions::plain_type;
+use crate::place::{Place, plain_type};
 use shmsync::wait::{Futex, KernelRobust, PosixSem, Wait};
 use shmsync::{
     BoundedSemaphore, Condition, Error, ErrorKind, Event, Lock, NamedSemaphore, Once, Owner, PermitPool, RLock,

@@ -1,0 +1,37 @@
+//! Where a lock lies: in a region of its own, or in one of many objects.
+
+use crate::place::{self, Place};
+use shmsync::{Error, Handle, Lock, Region, Shared};
+
+pub(super) enum Home {
+    Alone(Shared<Lock>),
+    /// And what the lock is called in there.
+    Among(Region, String),
+}
+
+impl Home {
+    /// Opens it, and makes the lock if there is none; but no region of many objects, whose size only its programs know.
+    pub(super) fn open(place: &Place, object: Option<&str>, mode: u32) -> Result<Self, place::Refusal> {
+        let Some(object) = object else {
+            return place.open_or_create_as("Lock", mode, Lock::new).map(Self::Alone);
+        };
+        let region = place.open_region()?;
+        region.get_or_init::<Lock>(object)?;
+        Ok(Self::Among(region, object.to_owned()))
+    }
+
+    /// The lock, unless somebody has removed it from its region.
+    pub(super) fn lock(&self) -> Result<&Lock, Error> {
+        match self {
+            Self::Alone(lock) => Ok(lock),
+            Self::Among(region, object) => region.get(object),
+        }
+    }
+
+    pub(super) fn handle(&self) -> Handle {
+        match self {
+            Self::Alone(lock) => lock.handle(),
+            Self::Among(region, _) => region.handle(),
+        }
+    }
+}
