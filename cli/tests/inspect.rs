@@ -19,18 +19,6 @@ fn object<'a>(of: &'a Value, name: &str) -> &'a Value {
     of["objects"].as_array().unwrap().iter().find(|object| object["name"] == name).expect("an object of that name")
 }
 
-/// A child that does `take` and stays.
-fn holding(take: impl FnOnce()) -> Child {
-    let ready = Shared::anonymous(Semaphore::new(0)).unwrap();
-    let child = fork(|| {
-        take();
-        ready.release().unwrap();
-        std::thread::sleep(LIMIT);
-    });
-    ready.acquire_for(LIMIT).unwrap();
-    child
-}
-
 #[test]
 fn a_third_programs_lock_is_seen_and_its_death() {
     let _watchdog = watchdog(LIMIT, "inspecting");

@@ -6,8 +6,8 @@ mod support;
 
 use rustix::process::Signal;
 use serde_json::Value;
-use shmsync::{Lock, NamedSemaphore, Region, Semaphore, Shared};
-use shmsync_harness::process::{Child, fork, watchdog};
+use shmsync::{Lock, NamedSemaphore, Region, Shared};
+use shmsync_harness::process::{Child, watchdog};
 use std::os::unix::fs::PermissionsExt;
 use std::process::Stdio;
 use std::sync::atomic::AtomicU64;
@@ -30,14 +30,7 @@ fn ids(of: &Value) -> Vec<u64> {
 
 /// A child that has the region open until it is killed.
 fn user(name: &Name) -> Child {
-    let ready = Shared::anonymous(Semaphore::new(0)).unwrap();
-    let child = fork(|| {
-        let _region = Region::open(&name.slashed()).unwrap();
-        ready.release().unwrap();
-        std::thread::sleep(LIMIT);
-    });
-    ready.acquire_for(LIMIT).unwrap();
-    child
+    holding(|| std::mem::forget(Region::open(&name.slashed()).unwrap()))
 }
 
 #[test]

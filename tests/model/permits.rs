@@ -109,6 +109,22 @@ fn one_of_three_visitors_is_killed() {
     assert!((2..=3).contains(&visits(&room)));
 }
 
+/// Who takes over from the dead, and nothing else, beside one who acquires: one of them gets what a dead one held.
+fn a_cleaner_comes_beside_a_visitor() {
+    let room = room::<1>();
+    let dying = start(&room, |room| mortal(|| visit(room)));
+    let cleaner = start(&room, |room| {
+        if let Ok(permit) = room.pool.recover() {
+            room.guarded[permit.index()].bump();
+        }
+        Some(())
+    });
+    visit(&room);
+    join([dying, cleaner]);
+    visit(&room);
+    assert!((2..=4).contains(&visits(&room)));
+}
+
 #[test]
 fn two_exclude_each_other_and_wake_each_other() {
     explore(4, two_visitors);
@@ -154,4 +170,9 @@ fn a_killed_visitor_takes_nothing_from_the_other() {
 #[test]
 fn a_killed_visitor_takes_nothing_from_two_others() {
     explore_kills(1, one_of_three_visitors_is_killed);
+}
+
+#[test]
+fn a_cleaner_takes_nothing_from_anybody() {
+    explore_kills(1, a_cleaner_comes_beside_a_visitor);
 }

@@ -2,6 +2,8 @@
 #![allow(dead_code, unreachable_pub)] // Every test uses its part.
 
 use rustix::process::{Pid, Signal, kill_process};
+use shmsync::{Semaphore, Shared};
+use shmsync_harness::process;
 use std::io::{BufRead, BufReader};
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
@@ -163,6 +165,18 @@ impl Drop for Running {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// A child that does `take` and stays until it is killed.
+pub fn holding(take: impl FnOnce()) -> process::Child {
+    let ready = Shared::anonymous(Semaphore::new(0)).unwrap();
+    let child = process::fork(|| {
+        take();
+        ready.release().unwrap();
+        std::thread::sleep(LIMIT);
+    });
+    ready.acquire_for(LIMIT).unwrap();
+    child
 }
 
 /// A process that is not the test's child, and is killed when this is dropped.
