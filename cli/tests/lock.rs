@@ -146,7 +146,7 @@ fn without_the_tool_the_command_still_holds_it() {
     assert_eq!(code(&["lock", &name, "-w", "0.2", "--", "true"]), 124);
     let (mut next, _) = waiting(&name, "echo $$");
     command.signal(Signal::KILL);
-    drop(next.command());
+    next.line();
     assert!(next.end().success());
     assert!(!lock.is_locked());
 }

@@ -57,7 +57,7 @@ fn permits_belong_to_commands_and_come_back() {
     assert_eq!(code(&["sem", &name, "-j", "2", "-w", "0.2", "--", "true"]), 124);
     let mut next = Running::start(&["sem", &name, "-j", "2", "--verbose", "--", "sh", "-c", "echo $$"]);
     second.signal(Signal::KILL);
-    drop(next.command());
+    next.line();
     assert!(next.end().success());
     assert!(third.runs());
     assert_eq!(pool.available(), 1);
