@@ -199,6 +199,23 @@ fn modes_are_exact_and_count() {
     });
 }
 
+#[test]
+fn another_users_semaphore_is_opened_by_who_says_so() {
+    if !is_root() {
+        return;
+    }
+    let name = Name::new("sem-foreign");
+    in_child(|| {
+        become_nobody();
+        NamedSemaphore::options().mode(0o666).create(&name, 3).unwrap().acquire().unwrap();
+    });
+    assert_eq!(refused(NamedSemaphore::open(&name)), ErrorKind::PermissionDenied);
+    assert_eq!(NamedSemaphore::options().allow_owner(65534).open(&name).unwrap().value(), 2);
+    assert_eq!(refused(NamedSemaphore::options().allow_owner(1).open(&name)), ErrorKind::PermissionDenied);
+    assert_eq!(NamedSemaphore::options().allow_any_owner().open_or_create(&name, 9).unwrap().value(), 2);
+    unlink_semaphore(&name).unwrap();
+}
+
 /// What the documentation says of deaths, both halves.
 #[test]
 fn who_is_killed_takes_its_permits_along_and_nothing_else() {

@@ -178,3 +178,32 @@ fn who_locks_a_region_against_all_is_found_out() {
         Shared::<AtomicU64>::open(&name).unwrap();
     });
 }
+
+/// Tools look, and nobody takes them for users; what they look at may go meanwhile.
+#[test]
+fn observers_do_not_count() {
+    let name = Name::new("observed");
+    drop(Shared::create(&name, Mutex::new(7_u64)).unwrap());
+    let seen = Shared::<Mutex<u64>>::options().observing().open(&name).unwrap();
+    assert!(!is_mapped(&name));
+    let user = Shared::<Mutex<u64>>::open(&name).unwrap();
+    assert!(!unlink_unused(&name).unwrap());
+    drop(user);
+    assert!(unlink_unused(&name).unwrap());
+    assert_eq!(*seen.lock().unwrap(), 7);
+
+    let name = Name::new("observed-objects");
+    let region = Region::create(&name, 4096).unwrap();
+    let seen = Region::options().observing().open(&name).unwrap();
+    region.array::<u8>("all of it", 4096).unwrap();
+    assert_eq!(region.attached().unwrap().len(), 1);
+    assert_eq!(seen.objects()[0].size(), 4096);
+    assert_eq!(seen.attached().unwrap_err().kind(), ErrorKind::Unsupported);
+    region.remove("all of it").unwrap();
+    drop(region);
+    assert!(!is_mapped(&name));
+    let region = Region::open(&name).unwrap();
+    region.array::<u8>("again", 4096).expect("the observer keeps nothing");
+    drop(region);
+    assert!(unlink_unused(&name).unwrap());
+}

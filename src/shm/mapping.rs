@@ -73,7 +73,9 @@ impl Mapping {
             _ => Error::os(format!("cannot open {place}"), e),
         })?;
         terms.check_owner(&file, &place)?;
-        info::claim(&file, &place)?;
+        if !terms.observes {
+            info::claim(&file, &place)?;
+        }
         Self::attach(file, place, layout, terms)
     }
 
@@ -183,7 +185,9 @@ impl Mapping {
         let cannot_map = |e| Error::os(format!("cannot map {} bytes of {place}", layout.total), e);
         let memory = Memory::map(&file, layout.total, terms).map_err(cannot_map)?;
         memory.prepare(terms, &place)?;
-        info::is_marked(&file); // For tools. If it fails, which a scribbler may bring about, they see nobody here.
+        if !terms.observes {
+            info::is_marked(&file); // For tools. If it fails, which a scribbler may bring about, they see nobody here.
+        }
         let descriptor = Descriptor::new(file).map_err(cannot_map)?;
         // SAFETY: both lengths are `layout.total`, and a mapping begins at a page, to which every layout is aligned.
         Ok(unsafe { Self::of(memory, Some(Arc::new(descriptor)), place, layout) })

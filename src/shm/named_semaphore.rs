@@ -33,6 +33,7 @@ mod value {
 /// | `Semaphore(name, O_CREX, initial_value=n)` | [`create(name, n)`](Self::create) |
 /// | `Semaphore(None, O_CREX, initial_value=n)` | [`create_random(n)`](Self::create_random) |
 /// | `mode=0o660` | [`options().mode(0o660)`](Self::options), which the umask does not narrow |
+/// | another user's, if permitted | [`options().allow_owner(uid)`](Self::options), which says whom one trusts |
 /// | `acquire()`, which a signal ends | [`acquire_interruptible(None)`](Semaphore::acquire_interruptible); [`acquire()`](Semaphore::acquire) waits on |
 /// | `acquire(0)`, `BusyError` | [`try_acquire()`](Semaphore::try_acquire), `WouldBlock` |
 /// | `acquire(t)`, `BusyError` | [`acquire_for(t)`](Semaphore::acquire_for), `TimedOut`; no step of the wall clock matters |
@@ -92,8 +93,7 @@ impl NamedSemaphore {
 
     /// Opens the semaphore of that name.
     pub fn open(name: &str) -> Result<Self, Error> {
-        let shared = NamedSemaphoreOptions::new().region().open(name)?;
-        Ok(Self { shared, name: name.to_owned() })
+        Self::options().open(name)
     }
 
     /// Opens the semaphore of that name, or makes it with `value` permits when there is none. All who call it at once end
@@ -116,7 +116,7 @@ impl NamedSemaphore {
         Self::options().create_random(value)
     }
 
-    /// The same ways with permissions of your own.
+    /// The same ways with permissions of your own, and to semaphores of other users.
     #[must_use]
     pub const fn options() -> NamedSemaphoreOptions {
         NamedSemaphoreOptions::new()
@@ -152,7 +152,7 @@ impl fmt::Debug for NamedSemaphore {
     }
 }
 
-/// How a [`NamedSemaphore`] is made, where the default permissions do not fit. From [`NamedSemaphore::options`].
+/// How a [`NamedSemaphore`] is made or opened, where the defaults do not fit. From [`NamedSemaphore::options`].
 ///
 /// ```
 /// # let name = &format!("/shmsync-doc-sem-mode-{}", std::process::id());
@@ -161,34 +161,54 @@ impl fmt::Debug for NamedSemaphore {
 /// # Ok::<(), shmsync::Error>(())
 /// ```
 #[derive(Debug, Clone, Copy)]
-pub struct NamedSemaphoreOptions {
-    mode: u32,
-}
+pub struct NamedSemaphoreOptions(Options<value::NamedSemaphore>);
 
-/// Each does what the method of the same name does in [`NamedSemaphore`].
+/// Each does what the method of the same name does in [`NamedSemaphore`], or in [`Options`].
 #[allow(clippy::missing_errors_doc, clippy::missing_panics_doc)]
 impl NamedSemaphoreOptions {
     const fn new() -> Self {
-        Self { mode: 0o600 }
+        Self(Options::new().stamp(STAMP))
     }
 
     /// Who may open a new semaphore, as [`Options::mode`] has it: exactly these permissions, 0600 unless asked.
     #[must_use]
-    pub const fn mode(mut self, mode: u32) -> Self {
-        self.mode = mode;
-        self
+    pub const fn mode(self, mode: u32) -> Self {
+        Self(self.0.mode(mode))
+    }
+
+    /// Opens semaphores of that user as well, as [`Options::allow_owner`].
+    #[must_use]
+    pub const fn allow_owner(self, user: u32) -> Self {
+        Self(self.0.allow_owner(user))
+    }
+
+    /// Opens semaphores whoever they belong to, as [`Options::allow_any_owner`], and as POSIX does.
+    #[must_use]
+    pub const fn allow_any_owner(self) -> Self {
+        Self(self.0.allow_any_owner())
+    }
+
+    /// Opens semaphores to look at them, as [`Options::observing`].
+    #[must_use]
+    pub const fn observing(self) -> Self {
+        Self(self.0.observing())
+    }
+
+    /// As [`NamedSemaphore::open`].
+    pub fn open(&self, name: &str) -> Result<NamedSemaphore, Error> {
+        Ok(NamedSemaphore { shared: self.0.open(name)?, name: name.to_owned() })
     }
 
     /// As [`NamedSemaphore::create`].
     pub fn create(&self, name: &str, value: u32) -> Result<NamedSemaphore, Error> {
-        let shared = self.region().create(name, value::NamedSemaphore(Semaphore::new(value)))?;
+        let shared = self.0.create(name, value::NamedSemaphore(Semaphore::new(value)))?;
         Ok(NamedSemaphore { shared, name: name.to_owned() })
     }
 
     /// As [`NamedSemaphore::open_or_create`].
     pub fn open_or_create(&self, name: &str, value: u32) -> Result<NamedSemaphore, Error> {
         let fresh = value::NamedSemaphore(Semaphore::new(value)); // A value that is too high panics also where it would not be used.
-        let shared = self.region().open_or_create(name, || fresh)?;
+        let shared = self.0.open_or_create(name, || fresh)?;
         Ok(NamedSemaphore { shared, name: name.to_owned() })
     }
 
@@ -204,10 +224,6 @@ impl NamedSemaphoreOptions {
             }
         }
     }
-
-    fn region(self) -> Options<value::NamedSemaphore> {
-        Shared::options().mode(self.mode).stamp(STAMP)
-    }
 }
 
 /// Removes the name of a [`NamedSemaphore`]. Whoever has it open keeps it; the name is free at once.
@@ -218,6 +234,6 @@ impl NamedSemaphoreOptions {
 /// # Errors
 /// Those of opening it, and of [`unlink`]. So it must be readable and writable for the caller; otherwise `unlink` it.
 pub fn unlink_semaphore(name: &str) -> Result<(), Error> {
-    NamedSemaphore::open(name)?;
+    NamedSemaphore::options().allow_any_owner().observing().open(name)?;
     unlink(name)
 }

@@ -150,6 +150,26 @@ impl<T> Options<T> {
 
 /// The ways to a region.
 impl<T: FromBytes + Sync> Options<T> {
+    /// Opens regions without being counted among those who use them, by [`RegionInfo::is_mapped`](crate::RegionInfo::is_mapped)
+    /// and [`unlink_unused`](crate::unlink_unused). For tools that look, and change nothing: else what they did would be lost
+    /// when the region is removed meanwhile. It plays no part in making one.
+    ///
+    /// ```
+    /// use shmsync::{Lock, Shared};
+    ///
+    /// # let name = &format!("/shmsync-doc-observing-{}", std::process::id());
+    /// drop(Shared::create(name, Lock::new())?);
+    /// let seen = Shared::<Lock>::options().observing().open(name)?;
+    /// assert_eq!(seen.holder(), None);
+    /// assert!(shmsync::unlink_unused(name)?, "nobody uses it");
+    /// # Ok::<(), shmsync::Error>(())
+    /// ```
+    #[must_use]
+    pub const fn observing(mut self) -> Self {
+        self.terms.observes = true;
+        self
+    }
+
     /// As [`Shared::create`].
     #[allow(clippy::missing_errors_doc)] // Here and below: the type's documentation says where they are.
     pub fn create(&self, name: &str, value: T) -> Result<Shared<T>, Error> {
@@ -258,7 +278,7 @@ impl<T> Copy for Options<T> {}
 
 impl<T> fmt::Debug for Options<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Terms { mode, owners, huge_pages, lock_memory, populate, max_size } = self.terms;
+        let Terms { mode, owners, huge_pages, lock_memory, populate, max_size, observes } = self.terms;
         f.debug_struct("Options")
             .field("mode", &format_args!("{mode:#o}"))
             .field("stamp", &self.stamp)
@@ -267,6 +287,7 @@ impl<T> fmt::Debug for Options<T> {
             .field("huge_pages", &huge_pages)
             .field("lock_memory", &lock_memory)
             .field("populate", &populate)
+            .field("observing", &observes)
             .finish()
     }
 }

@@ -19,6 +19,8 @@ pub(super) struct Terms {
     pub(super) populate: bool,
     /// Of the whole region, its head included.
     pub(super) max_size: usize,
+    /// Opened to be looked at, by somebody who is not counted among those who use it.
+    pub(super) observes: bool,
 }
 
 impl Terms {
@@ -29,6 +31,7 @@ impl Terms {
         lock_memory: false,
         populate: false,
         max_size: usize::MAX,
+        observes: false,
     };
 
     /// Whether the region is not too large.

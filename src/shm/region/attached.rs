@@ -29,7 +29,7 @@ const CROWD: u32 = SLOTS as u32;
 /// This process's own place among those attached.
 #[derive(Debug)]
 pub(super) struct Attachment {
-    /// Its own opening of the file, so that its locks are nobody else's; `None`: it is not counted, but pins the region.
+    /// Its own opening of the file, so that its locks are nobody else's; `None`: it is not counted, but pins the region, unless it is an observer's.
     lock: Option<File>,
     /// `None`: one of the crowd.
     slot: Option<usize>,
@@ -54,6 +54,9 @@ impl Attached {
 }
 
 impl Attachment {
+    /// That of who is not counted, or only looks.
+    pub(super) const NONE: Self = Self { lock: None, slot: None, epoch: 0 };
+
     /// Attaches. An error if something ran out, such as descriptors; what is impossible here pins the region instead.
     pub(super) fn new(file: Option<&File>, head: &Head) -> io::Result<Self> {
         match file.map_or(Ok(None), |file| Self::counted(file, head)) {
@@ -63,7 +66,7 @@ impl Attachment {
                 head.pinned.store(1, Ordering::Relaxed);
                 // edge: pinned <-> used again: either who frees sees this, or this one finds nothing of what it frees.
                 fence(Ordering::SeqCst);
-                Ok(Self { lock: None, slot: None, epoch: 0 })
+                Ok(Self::NONE)
             }
         }
     }

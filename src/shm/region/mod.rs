@@ -199,6 +199,10 @@ impl Region {
         Ok(Self { store, attachment })
     }
 
+    fn observed(mapping: Mapping) -> Result<Self, Error> {
+        Ok(Self { store: Store::new(mapping)?, attachment: Attachment::NONE })
+    }
+
     /// Says that this process uses nothing any more of what it got from this `Region` before.
     ///
     /// The exclusive borrow is the proof: there is no reference into the region then. What has been removed before may be

@@ -87,6 +87,14 @@ impl RegionOptions {
         self
     }
 
+    /// As [`Options::observing`]: opens a region to look at it. Who only looks is not [attached](Region::attached) either, so
+    /// what is removed meanwhile may be something else before his eyes.
+    #[must_use]
+    pub const fn observing(mut self) -> Self {
+        self.terms.observes = true;
+        self
+    }
+
     /// How many objects a new region's directory has room for: from 1 to 65,536, at 256 bytes each.
     ///
     /// An object that was removed takes up its entry as long as it takes up its bytes.
@@ -154,7 +162,8 @@ impl RegionOptions {
     }
 
     fn open_at(&self, place: Place) -> Result<Region, Error> {
-        Region::new(Mapping::open(place, &self.layout(0)?.0, &self.terms)?)
+        let mapping = Mapping::open(place, &self.layout(0)?.0, &self.terms)?;
+        if self.terms.observes { Region::observed(mapping) } else { Region::new(mapping) }
     }
 
     fn open_or_create_at(&self, place: Place, room: usize) -> Result<Region, Error> {
