@@ -20,7 +20,7 @@ use crate::Failure;
 use crate::place::{self, Refusal};
 use procfs::process::Process;
 use rustix::process::{Pid, Signal, kill_process, set_parent_process_death_signal};
-use shmsync::AcquireError;
+use shmsync::{AcquireError, Options, Region, RegionOptions, Shared};
 use signal_hook::consts::signal::{SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
 use signal_hook::iterator::Signals;
 use std::ffi::OsString;
@@ -28,6 +28,7 @@ use std::io;
 use std::os::unix::process::{CommandExt, ExitStatusExt, parent_id};
 use std::process::{Child, Command, ExitStatus};
 use std::time::{Duration, Instant};
+use zerocopy::FromBytes;
 
 /// What `env`, `timeout` and the shells return when they themselves fail, when a command cannot be run, is not there.
 const OWN_FAILURE: u8 = 125;
@@ -55,7 +56,11 @@ pub(crate) struct Run {
 
     /// The permissions of a new region, in octal
     #[arg(long, value_name = "MODE", default_value = "600", value_parser = place::mode)]
-    pub(crate) mode: u32,
+    mode: u32,
+
+    /// Also use a region that belongs to another user than you and root
+    #[arg(long)]
+    any_owner: bool,
 
     /// Say on standard error what was waited for and taken over
     #[arg(short, long)]
@@ -103,6 +108,17 @@ impl From<Refusal> for Obstacle {
 pub(crate) type Until = Option<Instant>;
 
 impl Run {
+    /// How the region is made or opened.
+    pub(crate) fn options<T: FromBytes + Sync>(&self) -> Options<T> {
+        let options = Shared::options().mode(self.mode);
+        if self.any_owner { options.allow_any_owner() } else { options }
+    }
+
+    /// The same of a region of many objects.
+    pub(crate) fn region_options(&self) -> RegionOptions {
+        if self.any_owner { Region::options().allow_any_owner() } else { Region::options() }
+    }
+
     /// Whether this process supervises a worker, which acquires.
     pub(crate) fn supervises(&self) -> bool {
         !self.no_fork && self.supervisor.is_none()

@@ -48,7 +48,7 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let (place, object) = Place::parse_with_object(&args.name);
-    let open = || Home::open(&place, object.as_deref(), args.run.mode);
+    let open = || Home::open(&place, object.as_deref(), &args.run);
     if !args.run.supervises() {
         return Err(args.run.become_holder(|until| Held::acquire(open, &args.run, until)));
     }

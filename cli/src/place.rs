@@ -2,7 +2,7 @@
 
 use crate::Failure;
 use crate::output::harmless;
-use shmsync::{Error, Options, Region, RegionInfo, Shared};
+use shmsync::{Error, Options, Region, RegionInfo, RegionOptions, Shared};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use zerocopy::FromBytes;
@@ -53,10 +53,10 @@ impl Place {
         }
     }
 
-    pub(crate) fn open_region(&self) -> Result<Region, Error> {
+    pub(crate) fn open_region(&self, options: RegionOptions) -> Result<Region, Error> {
         match self {
-            Self::Named(name) => Region::open(name),
-            Self::File(path) => Region::open_file(path),
+            Self::Named(name) => options.open(name),
+            Self::File(path) => options.open_file(path),
         }
     }
 
@@ -74,10 +74,9 @@ impl Place {
     pub(crate) fn open_or_create_as<T: FromBytes + Sync>(
         &self,
         type_name: &str,
-        mode: u32,
+        options: Options<T>,
         value: impl FnOnce() -> T,
     ) -> Result<Shared<T>, Refusal> {
-        let options = Shared::options().mode(mode);
         let shared = match self {
             Self::Named(name) => options.open_or_create(name, value),
             Self::File(path) => options.open_or_create_file(path, value),

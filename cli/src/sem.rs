@@ -49,7 +49,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
 
 fn run_with<const N: usize>(args: &Args) -> Result<(), Failure> {
     let place = Place::parse(&args.name);
-    let pool = place.open_or_create_as(&format!("PermitPool<{N}>"), args.run.mode, PermitPool::<N>::new)?;
+    let pool = place.open_or_create_as(&format!("PermitPool<{N}>"), args.run.options(), PermitPool::<N>::new)?;
     if args.run.supervises() {
         // Kept open meanwhile, so that who looks for regions that nobody uses finds it used.
         return args.run.supervise(|_, _| give_back(&pool));

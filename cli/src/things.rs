@@ -4,8 +4,8 @@ mod value;
 mod words;
 
 use crate::place::Place;
-use shmsync::{Error, ErrorKind, Owner, RegionInfo};
-use value::{Value, with_value};
+use shmsync::{Error, ErrorKind, Owner, Region, RegionInfo};
+use value::{Value, Way, with_value};
 use words::in_words;
 
 /// An object, as it was when it was looked at.
@@ -40,9 +40,9 @@ pub(crate) fn of(place: &Place, info: &RegionInfo) -> Result<Vec<Thing>, Error> 
             waiters,
             ..unknown(info)
         };
-        return Ok(vec![with_value(place, info, thing)?.unwrap_or_else(|| unknown(info))]);
+        return Ok(vec![with_value(place, info, Way::Looks, thing)?.unwrap_or_else(|| unknown(info))]);
     }
-    let region = place.open_region()?;
+    let region = place.open_region(Region::options().allow_any_owner().observing())?;
     let mut things: Vec<_> = region
         .objects()
         .iter()
@@ -69,12 +69,12 @@ pub(crate) fn recover(
     if !info.holds_objects() {
         let recovered = match object {
             Some(_) => None,
-            None => with_value(place, info, |value, _| value.recover())?,
+            None => with_value(place, info, Way::Changes, |value, _| value.recover())?,
         };
         let nothing = || Recovered::Nothing(format!("it holds {}", info.contents().unwrap_or("nothing that is known")));
         return Ok(vec![(None, recovered.unwrap_or_else(nothing))]);
     }
-    let region = place.open_region()?;
+    let region = place.open_region(Region::options().allow_any_owner())?;
     let wanted = |name: &str| object.is_none_or(|object| object == name);
     let objects = region.objects();
     let all = objects.iter().filter(|found| wanted(&found.name())).map(|found| {

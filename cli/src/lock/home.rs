@@ -1,5 +1,6 @@
 //! Where a lock lies: in a region of its own, or in one of many objects.
 
+use crate::held::Run;
 use crate::place::{self, Place};
 use shmsync::{Error, Handle, Lock, Region, Shared};
 
@@ -11,11 +12,11 @@ pub(super) enum Home {
 
 impl Home {
     /// Opens it, and makes the lock if there is none; but no region of many objects, whose size only its programs know.
-    pub(super) fn open(place: &Place, object: Option<&str>, mode: u32) -> Result<Self, place::Refusal> {
+    pub(super) fn open(place: &Place, object: Option<&str>, run: &Run) -> Result<Self, place::Refusal> {
         let Some(object) = object else {
-            return place.open_or_create_as("Lock", mode, Lock::new).map(Self::Alone);
+            return place.open_or_create_as("Lock", run.options(), Lock::new).map(Self::Alone);
         };
-        let region = place.open_region()?;
+        let region = place.open_region(run.region_options())?;
         region.get_or_init::<Lock>(object)?;
         Ok(Self::Among(region, object.to_owned()))
     }

@@ -67,20 +67,32 @@ impl<const N: usize, W: Wait> Value for PermitPool<N, W> {
     }
 }
 
+/// What a region is opened for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Way {
+    /// Without being counted among those who use it.
+    Looks,
+    Changes,
+}
+
 /// Shows the value, with those who wait, if it is of a type that is known here.
 pub(super) fn with_value<R>(
     place: &Place,
     info: &RegionInfo,
+    way: Way,
     see: impl FnOnce(&dyn Value, Vec<Owner>) -> R,
 ) -> Result<Option<R>, Error> {
     let (mut see, mut seen) = (Some(see), None);
     let mut show = |value: &dyn Value, waiters| seen = see.take().map(|see| see(value, waiters));
     let contents = plain_type(info.contents().unwrap_or_default());
     let shown = match (&*contents, place) {
-        ("NamedSemaphore", Place::Named(name)) => NamedSemaphore::open(name).map(|sem| show(&*sem, Vec::new())),
-        _ => on::<Futex>(place, &contents, "Futex", &mut show)
-            .or_else(|| on::<PosixSem>(place, &contents, "PosixSem", &mut show))
-            .or_else(|| on::<KernelRobust>(place, &contents, "KernelRobust", &mut show))
+        ("NamedSemaphore", Place::Named(name)) => {
+            let options = NamedSemaphore::options().allow_any_owner().observing();
+            options.open(name).map(|sem| show(&*sem, Vec::new()))
+        }
+        _ => on::<Futex>(place, way, &contents, "Futex", &mut show)
+            .or_else(|| on::<PosixSem>(place, way, &contents, "PosixSem", &mut show))
+            .or_else(|| on::<KernelRobust>(place, way, &contents, "KernelRobust", &mut show))
             .unwrap_or(Ok(())),
     };
     match shown {
@@ -95,6 +107,7 @@ type Show<'a> = &'a mut dyn FnMut(&dyn Value, Vec<Owner>);
 /// As a primitive on that backend; `None` if the header calls it something else.
 fn on<W: Wait + Sync + FromBytes>(
     place: &Place,
+    way: Way,
     contents: &str,
     backend: &str,
     show: Show<'_>,
@@ -104,25 +117,27 @@ fn on<W: Wait + Sync + FromBytes>(
         None => (contents, "Futex"),
     };
     if name == "PermitPool" {
-        return for_permits!(parameter.parse::<u32>().ok()?, pool(place, show), None);
+        return for_permits!(parameter.parse::<u32>().ok()?, pool(place, way, show), None);
     }
     (parameter == backend).then_some(())?;
     Some(match name {
-        "Lock" => value::<Lock<W>>(place, show),
-        "RLock" => value::<RLock<W>>(place, show),
-        "Semaphore" => value::<Semaphore<W>>(place, show),
-        "BoundedSemaphore" => value::<BoundedSemaphore<W>>(place, show),
-        "Event" => value::<Event<W>>(place, show),
-        "Condition" => value::<Condition<W>>(place, show),
-        "Once" => value::<Once<W>>(place, show),
+        "Lock" => value::<Lock<W>>(place, way, show),
+        "RLock" => value::<RLock<W>>(place, way, show),
+        "Semaphore" => value::<Semaphore<W>>(place, way, show),
+        "BoundedSemaphore" => value::<BoundedSemaphore<W>>(place, way, show),
+        "Event" => value::<Event<W>>(place, way, show),
+        "Condition" => value::<Condition<W>>(place, way, show),
+        "Once" => value::<Once<W>>(place, way, show),
         _ => return None,
     })
 }
 
-fn pool<const N: usize>(place: &Place, show: Show<'_>) -> Option<Result<(), Error>> {
-    Some(value::<PermitPool<N>>(place, show))
+fn pool<const N: usize>(place: &Place, way: Way, show: Show<'_>) -> Option<Result<(), Error>> {
+    Some(value::<PermitPool<N>>(place, way, show))
 }
 
-fn value<T: Value + FromBytes + Sync>(place: &Place, show: Show<'_>) -> Result<(), Error> {
-    place.open(Shared::<T>::options()).map(|shared| show(&*shared, shared.long_waiters()))
+fn value<T: Value + FromBytes + Sync>(place: &Place, way: Way, show: Show<'_>) -> Result<(), Error> {
+    let options = Shared::<T>::options().allow_any_owner();
+    let options = if way == Way::Looks { options.observing() } else { options };
+    place.open(options).map(|shared| show(&*shared, shared.long_waiters()))
 }
