@@ -150,6 +150,8 @@ pub(super) fn pool<W: Named>(cases: &mut Vec<Case>) {
     add("acquire, release", base);
     add("acquire, release; none free, another waits", Script { hold: held, sleeper: Some(visit), ..base });
     add("acquire, release; held by the dead", Script { hold: held_by_the_dead, ..base });
+    let recovers: fn(&Pool<W>) = |pool| while pool.recover().is_ok() {};
+    add("recover, release; held by the dead", Script { hold: held_by_the_dead, verb: recovers, ..base });
     let timed: fn(&Pool<W>) = |pool| drop(pool.acquire_for(Duration::from_millis(2)));
     add("acquire_for, none free, times out", Script { hold: held, sleeper: Some(visit), verb: timed, ..base });
     let interrupted: fn(&Pool<W>) = |pool| drop(pool.acquire_interruptible(None));
