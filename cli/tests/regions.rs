@@ -10,7 +10,6 @@ use shmsync::{Lock, NamedSemaphore, Region, Shared};
 use shmsync_harness::process::{Child, watchdog};
 use std::os::unix::fs::PermissionsExt;
 use std::process::Stdio;
-use std::sync::atomic::AtomicU64;
 use support::*;
 
 fn json(args: &[&str]) -> Value {
@@ -38,7 +37,7 @@ fn regions_are_listed_with_what_they_are() {
     let _watchdog = watchdog(LIMIT, "listing");
     let (many, one, sem, text) = (Name::new("many"), Name::new("one"), Name::new("sem"), Name::new("text"));
     let _many = Region::create(&many.slashed(), 1 << 20).unwrap();
-    let _one = Shared::options().mode(0o640).create(&one.slashed(), AtomicU64::new(1)).unwrap();
+    let _one = Shared::options().mode(0o640).create(&one.slashed(), Lock::new()).unwrap();
     let _sem = NamedSemaphore::create(&sem.slashed(), 1).unwrap();
     std::fs::write(text.path(), "no region").unwrap();
 
@@ -47,21 +46,21 @@ fn regions_are_listed_with_what_they_are() {
     assert!(found["size"].as_u64() > Some(1 << 20));
     assert!(ids(&found["processes"]).contains(&std::process::id().into()), "{found}");
     let found = listed(&one, &[]);
-    assert_eq!((&found["kind"], &found["mode"]), (&"AtomicU64".into(), &"0640".into()));
+    assert_eq!((&found["kind"], &found["mode"]), (&"Lock".into(), &"0640".into()));
     assert_eq!(listed(&sem, &[])["kind"], "NamedSemaphore");
     assert_eq!(listed(&text, &[]), Value::Null);
     assert_eq!(listed(&many, &["--stale"]), Value::Null);
 
     let table = succeeds(&["ls"]);
     let line = table.lines().find(|line| line.starts_with(&one.slashed())).expect("listed");
-    assert!(line.contains("AtomicU64") && line.contains("0640") && !line.contains("stale"), "{line}");
+    assert!(line.contains("Lock") && line.contains("0640") && !line.contains("stale"), "{line}");
 }
 
 /// By a name that draws in the terminal of who lists it.
 #[test]
 fn names_are_harmless() {
     let name = Name::new("evil\x1b[31m\nname");
-    let _region = Shared::create(&name.slashed(), AtomicU64::new(1)).unwrap();
+    let _region = Shared::create(&name.slashed(), Lock::new()).unwrap();
     let table = succeeds(&["ls"]);
     assert!(table.contains("evil\\u{1b}[31m\\nname") && !table.contains('\x1b'), "{table}");
 }
