@@ -53,7 +53,7 @@ Examples:
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER, verbatim_doc_comment)]
 pub(crate) struct Args {
-    /// Shorter samples, fewer rounds and fewer groups: less than 20 seconds instead of four minutes
+    /// Shorter samples, fewer rounds and fewer groups: less than 20 seconds instead of five minutes
     #[arg(long)]
     quick: bool,
 

@@ -74,7 +74,7 @@ fn groups(extent: Extent) -> Vec<Group> {
             Extent::Full if outside_ns > 0 => &[2, 4, 16], // 8 are among those that have a longer window.
             Extent::Full => &[2, 4, 8, 16],
         };
-        groups.extend(numbers.iter().map(|&processes| load(processes).group(few, peers(load(processes)))));
+        groups.extend(numbers.iter().map(|&processes| load(processes).group(few, peers(load(processes), extent))));
         if extent == Extent::Full && (section_ns, outside_ns) != (1000, 0) {
             let pace = if outside_ns > 0 { window } else { many };
             let numbers: &[usize] = if outside_ns > 0 { &[8, 64, 256] } else { &[64, 256] };
@@ -84,7 +84,7 @@ fn groups(extent: Extent) -> Vec<Group> {
     groups
 }
 
-fn peers(load: Load) -> Vec<Case> {
+fn peers(load: Load, extent: Extent) -> Vec<Case> {
     let mut peers = vec![
         case::<ShmLock<Futex>>(load),
         case::<ShmLock<PosixSem>>(load),
@@ -96,7 +96,7 @@ fn peers(load: Load) -> Vec<Case> {
         case::<StdMutex>(load),
         case::<PlMutex>(load),
     ];
-    if load.processes == 2 {
+    if load.processes == 2 && extent == Extent::Full {
         peers.push(case::<TwoAtomics>(load));
     }
     peers

@@ -40,11 +40,11 @@ pub const WORKLOAD: Workload = Workload {
 
 fn groups(extent: Extent) -> Vec<Group> {
     let pace = Pace::millis(extent.pick(18, 65));
-    let each = |waiters| [Notify::Held, Notify::AfterUnlock].map(|when| group(pace, waiters, when));
+    let each = |waiters| [Notify::Held, Notify::AfterUnlock].map(|when| group(pace, waiters, when, extent));
     [2, 8, 32].into_iter().flat_map(each).collect()
 }
 
-fn group(pace: Pace, waiters: usize, when: Notify) -> Group {
+fn group(pace: Pace, waiters: usize, when: Notify, extent: Extent) -> Group {
     let word = match when {
         Notify::Held => "lock_held",
         Notify::AfterUnlock => "after_unlock",
@@ -57,7 +57,7 @@ fn group(pace: Pace, waiters: usize, when: Notify) -> Group {
         case::<StdMonitor>(waiters, when),
         case::<PlMonitor>(waiters, when),
     ];
-    if when == Notify::Held {
+    if when == Notify::Held && extent == Extent::Full {
         cases.push(case::<RequeueMonitor<OneByOne>>(waiters, when));
         cases.push(case::<RequeueMonitor<Eagerly>>(waiters, when));
     }
