@@ -209,3 +209,19 @@ fn signals_do_not_end_the_wait() {
         joined(&child);
     });
 }
+
+/// Where nobody waits for children the kernel does, at once: a short one may be gone before it can be held.
+#[test]
+fn a_child_that_nobody_need_wait_for_may_be_gone_at_once() {
+    in_child(|| {
+        // SAFETY: an attribute of this process, which is a child made for that.
+        unsafe { libc::signal(libc::SIGCHLD, libc::SIG_IGN) };
+        for _ in 0..300 {
+            let child = fork(|| 0);
+            assert_eq!(child.join(Some(LIMIT)).unwrap_err().raw_os_error(), Some(libc::ECHILD));
+            assert!(!child.is_alive());
+            assert_eq!(child.exit_code(), None);
+            child.kill().unwrap();
+        }
+    });
+}

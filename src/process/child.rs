@@ -1,5 +1,6 @@
 //! A child process that was started here.
 
+use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::ExitStatusExt;
@@ -39,6 +40,9 @@ pub struct Child {
     pid: u32,
     /// Until it is dropped.
     pidfd: Option<OwnedFd>,
+    /// Whether it had ended, and somebody else had waited for it, before it could be held: then the descriptor is another,
+    /// that is always readable, as that of an ended child is.
+    is_gone: bool,
     /// Who may wait for it.
     parent: u32,
     /// How it ended, as soon as somebody has waited for it.
@@ -63,12 +67,22 @@ impl Child {
         })
     }
 
-    /// Takes charge of a child that was just started. If it cannot (for want of a descriptor), the child is killed.
+    /// Takes charge of a child that was just started. If it cannot (for want of a descriptor), the child is killed. If it has
+    /// ended and was waited for already (this process ignores `SIGCHLD`, or another thread waits for anybody), then that is
+    /// how it is.
     pub(super) fn adopt(pid: u32) -> io::Result<Self> {
-        let pidfd = process::open(pid).inspect_err(|_| process::end(pid))?;
+        let (pidfd, is_gone) = match process::open(pid) {
+            Ok(pidfd) => (pidfd, false),
+            Err(e) if e.raw_os_error() == Some(libc::ESRCH) => (File::open("/dev/null")?.into(), true),
+            Err(e) => {
+                process::end(pid);
+                return Err(e);
+            }
+        };
         Ok(Self {
             pid,
             pidfd: Some(pidfd),
+            is_gone,
             parent: std::process::id(),
             status: Mutex::new(None),
             kill_on_drop: false,
@@ -120,7 +134,7 @@ impl Child {
     /// Whether it still runs. If not, this has waited for it, and it is no zombie.
     #[must_use]
     pub fn is_alive(&self) -> bool {
-        let runs = matches!(process::wait(self.as_fd(), Deadline::PAST.nanos()), Ok(false));
+        let runs = !matches!(process::wait(self.as_fd(), Deadline::PAST.nanos()), Ok(true));
         if !runs {
             let _ = self.reap(); // An error is for `join`.
         }
@@ -156,6 +170,9 @@ impl Child {
     /// # Errors
     /// As [`terminate`](Self::terminate); `EINVAL` if there is no such signal.
     pub fn signal(&self, signal: i32) -> io::Result<()> {
+        if self.is_gone {
+            return Ok(());
+        }
         match process::signal(self.as_fd(), signal) {
             Err(e) if e.raw_os_error() == Some(libc::ESRCH) => Ok(()),
             result => result,
@@ -169,7 +186,7 @@ impl Child {
 
     /// Takes notice of its end, if it has ended.
     fn reap(&self) -> io::Result<Option<ExitStatus>> {
-        if self.is_copy() {
+        if self.is_copy() || self.is_gone {
             return Err(io::Error::from_raw_os_error(libc::ECHILD));
         }
         // Only one can wait for it, and the others shall hear of it.

@@ -96,7 +96,7 @@ impl<W: Wait> OwnedWord<W> {
     fn examine(&self, seen: Token) -> Result<Token, AcquireError> {
         let mut dead = seen;
         if let Some(holder) = self.wait.holder_on_record().filter(|&holder| seen.is_without_id_of(holder)) {
-            let alive = !self.wait.marks_are_proof() && liveness::of(holder) != Liveness::Dead;
+            let alive = !self.wait.mark_is_proof(seen) && liveness::of(holder) != Liveness::Dead;
             dead = if alive { holder } else { holder.marked_dead() }.with_waiters_of(seen);
             // Relaxed: puts back what was there.
             if let Err(now) = self.word.compare_exchange(seen.0, dead.0, Ordering::Relaxed, Ordering::Relaxed) {

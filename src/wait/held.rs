@@ -28,8 +28,10 @@ pub trait Held {
         word().is_mine()
     }
 
-    /// Whether a kernel's mark on the word proves that its holder on record is dead, without a look at that.
-    fn marks_are_proof(&self) -> bool {
+    /// Whether the kernel's mark on the word, which reads `marked`, proves that its holder on record is dead, without a look
+    /// at that.
+    fn mark_is_proof(&self, marked: Token) -> bool {
+        let _ = marked;
         false
     }
 

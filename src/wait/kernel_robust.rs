@@ -8,6 +8,7 @@
 //! | glibc's own robust mutexes are in the same list | linked as glibc links; a test holds both kinds, and is killed |
 //! | the kernel walks 2048 entries | what a thread holds beyond 512 is left to the slices |
 //! | an unmapped node stops the walk, as when a held lock's region goes | slices |
+//! | another region is mapped where one went whose lock the thread still holds: its node is taken for one in the new one | nothing comes of it, but for a lock whose holder has the thread's id in another namespace: that one could be taken for dead |
 //! | no list, or another form of it (musl, qemu-user, 32 bits) | slices |
 //! | unmapping between the free and `done` lets the kernel write elsewhere (glibc bug 14485) | the verb borrows the lock to its end |
 //! | a thread of another PID namespace with the same id dies at this word, and a live holder is marked | who has taken it leaves its namespace there first; once there was a second one, a mark is believed only if the holder on record is proven dead, or there is none; else it is taken back |
@@ -88,21 +89,21 @@ impl Held for KernelRobust {
     #[inline(always)]
     fn freeing<R>(&self, free: impl FnOnce() -> R) -> Option<R> {
         let list = robust::mine_if_any(); // a forked child that drops a copied guard is not to make one
+        if !self.is_on_record() {
+            // Without `pending`: see `taking`. A link from before, of a lock that lay here, goes.
+            list.inspect(|list| list.unlink(&self.node));
+            return None;
+        }
         if let Some(list) = &list {
             list.pending(&self.node);
             list.unlink(&self.node);
         }
-        // Not `then`, whose closure may become a call: see `OwnedWord::release`.
-        let freed = if self.is_on_record() {
-            self.holder.store(0, Ordering::Relaxed);
-            Some(free())
-        } else {
-            None
-        };
+        self.holder.store(0, Ordering::Relaxed);
+        let freed = free();
         if let Some(list) = &list {
             list.done();
         }
-        freed
+        Some(freed)
     }
 
     #[inline]
@@ -112,11 +113,15 @@ impl Held for KernelRobust {
 
     /// The kernel marks a word that has the id, in its own namespace, of a thread that dies at it. Where all are of one
     /// namespace that is the holder; and to prove it once more takes twice as long as the kernel and the wake-up together.
-    fn marks_are_proof(&self) -> bool {
+    ///
+    /// All: those before, who have left their namespace here; and the holder itself, which may not have yet, but whose
+    /// namespace is in the word.
+    fn mark_is_proof(&self, marked: Token) -> bool {
         // edge: visit -> mark (Acquire end): who has read the mark sees the visit of the thread that it was made for. The
         // Release end is the kernel's exchange of the word, on behalf of the visitor.
         fence(Ordering::Acquire);
-        !matches!(self.namespace.load(Ordering::Relaxed), 0 | UNKNOWN | SEVERAL)
+        let visitors = self.namespace.load(Ordering::Relaxed);
+        !matches!(visitors, 0 | UNKNOWN | SEVERAL) && visitors == marked.namespace() + 1
     }
 
     fn holder_on_record(&self) -> Option<Token> {
@@ -128,7 +133,7 @@ impl KernelRobust {
     /// Leaves word of a thread that is the first, or of another namespace than those before it.
     #[cold]
     fn visit_from(&self, here: u64) {
-        // Relaxed, both: see `marks_are_proof`.
+        // Relaxed, both: see `mark_is_proof`.
         let first = self.namespace.compare_exchange(0, here, Ordering::Relaxed, Ordering::Relaxed);
         if first.is_err_and(|others| others != here && others != SEVERAL) {
             self.namespace.store(SEVERAL, Ordering::Relaxed);

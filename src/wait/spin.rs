@@ -35,6 +35,7 @@ const DEAR_NANOS: u64 = 1_000_000;
 /// 0.4 % where a third party is always there. (With 256 at once, a barrier that met a hiccup of 4 ms did without for a second.)
 const ABSTINENCE: u64 = 8;
 const MOST_ABSTINENCE: u64 = 256;
+const MOST_COST_NANOS: u64 = 100_000_000;
 
 /// What a thread learned from the dear yields that it made.
 #[derive(Clone, Copy)]
@@ -110,7 +111,8 @@ pub(crate) fn yield_now() -> bool {
     if cost > DEAR_NANOS {
         let repeated = before < abstains.repeated_before;
         let times = if repeated { (abstains.times * 2).min(MOST_ABSTINENCE) } else { ABSTINENCE };
-        let span = cost.saturating_mul(times);
+        // Nobody was stopped for hours by a yield; by a debugger, perhaps.
+        let span = cost.min(MOST_COST_NANOS) * times;
         let until = before.plus(span);
         ABSTAINS.set(Abstinence { until, repeated_before: until.plus(span), times });
     }

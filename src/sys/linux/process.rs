@@ -41,10 +41,18 @@ pub(crate) fn open(pid: u32) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
 }
 
-/// Kills a child that nobody has waited for, and waits for it.
+/// Kills a child and waits for it, unless somebody else has waited for it: then the number may be a stranger's.
 pub(crate) fn end(pid: u32) {
+    let flags = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
+    // SAFETY: plain integers, for which zero stands for nothing.
+    let mut about: libc::siginfo_t = unsafe { mem::zeroed() };
+    // SAFETY: writes to `about`; only looks.
+    let ours = done(unsafe { libc::waitid(libc::P_PID, pid, &raw mut about, flags) }).is_ok();
+    if !ours {
+        return;
+    }
     let pid = pid as libc::pid_t;
-    // SAFETY: takes numbers; a child's number is its own until it is waited for. Its status is not asked for.
+    // SAFETY: takes numbers. Its status is not asked for.
     unsafe {
         libc::kill(pid, libc::SIGKILL);
         let _ = uninterrupted(|| done(libc::waitpid(pid, ptr::null_mut(), 0)));
