@@ -123,6 +123,31 @@ fn a_region_is_removed_only_if_nobody_has_it() {
     });
 }
 
+/// What others have put there is not ours to remove, whoever calls it by mistake.
+#[test]
+fn what_is_no_region_is_left_alone() {
+    let name = Name::new("unused-other");
+    for (what, kind) in [
+        (&b"somebody's words"[..], ErrorKind::NotARegion),
+        (b"", ErrorKind::NotARegion),
+        (b"shmsync\0", ErrorKind::Truncated),
+    ] {
+        std::fs::write(name.path(), what).unwrap();
+        assert_eq!(unlink_unused(&name).unwrap_err().kind(), kind, "{what:?}");
+        assert_eq!(std::fs::read(name.path()).unwrap(), what);
+    }
+    std::fs::remove_file(name.path()).unwrap();
+    drop(Shared::create(&name, AtomicU64::new(1)).unwrap());
+    let file = std::fs::File::options().write(true).open(name.path()).unwrap();
+    for version in [RegionInfo::VERSION - 1, RegionInfo::VERSION + 1] {
+        file.write_all_at(&version.to_ne_bytes(), 12).unwrap();
+        assert_eq!(unlink_unused(&name).unwrap_err().kind(), ErrorKind::Unsupported);
+        assert!(name.path().exists());
+    }
+    file.write_all_at(&RegionInfo::VERSION.to_ne_bytes(), 12).unwrap();
+    in_child(|| assert!(unlink_unused(&name).unwrap()));
+}
+
 /// Some open it and use it while others remove it when it is not used: nobody has one in hand that has lost its name.
 #[test]
 fn whoever_opens_it_meanwhile_has_one_with_a_name() {

@@ -1,6 +1,7 @@
 //! What can be told of a region by who does not know what is in it: from its header, and from the kernel's locks.
 
 use std::fs::File;
+use std::io;
 use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -134,8 +135,12 @@ fn is_mapped(file: &File) -> Option<bool> {
 /// Unlike looking first and [`unlink`](crate::unlink)ing then, it leaves no moment in between: who opens the region
 /// meanwhile waits, and finds it gone. That some process has it mapped is known as [`RegionInfo::is_mapped`] says.
 ///
+/// What is no region is left alone, and so is a region of another version of the format, whose locks may be others.
+///
 /// # Errors
-/// As `unlink`; and [`Unsupported`](ErrorKind::Unsupported) where the file system knows no locks.
+/// As `unlink`; [`NotARegion`](ErrorKind::NotARegion) and [`Truncated`](ErrorKind::Truncated) as
+/// [`RegionInfo::read`]; and [`Unsupported`](ErrorKind::Unsupported) where the file system knows no locks, and for a region
+/// of another version.
 ///
 /// ```standalone_crate
 /// use shmsync::Shared;
@@ -153,15 +158,19 @@ pub fn unlink_unused(name: &str) -> Result<bool, Error> {
     let path = place.path().unwrap_or_default();
     let cannot = |e| Error::os(format!("cannot unlink {place}"), e);
     let file = file::open(&path).map_err(cannot)?;
-    let unsupported = |e| {
-        let message = format!("whether {place} is mapped cannot be told here: {e}");
-        Error::new(ErrorKind::Unsupported, message)
+    let unsupported = |why: String| {
+        Error::new(ErrorKind::Unsupported, format!("whether {place} is mapped cannot be told: {why}"))
     };
-    if !locks::lock(&file, MAPPED, locks::Claim::Alone).map_err(unsupported)? {
+    let (header, _) = Header::read(&file, &place)?;
+    if header.version != Header::VERSION {
+        return Err(unsupported(format!("its format is of version {}", header.version)));
+    }
+    let no_locks = |e: io::Error| unsupported(e.to_string());
+    if !locks::lock(&file, MAPPED, locks::Claim::Alone).map_err(no_locks)? {
         return Ok(false);
     }
     let mut seen = false;
-    locks::locked(&file, MAPPED, &mut |_| seen = true).map_err(unsupported)?;
+    locks::locked(&file, MAPPED, &mut |_| seen = true).map_err(no_locks)?;
     // Should it have been unlinked and made again since it was opened, the new one is not ours to remove.
     let same = file::is_at(&file, &path);
     if seen || !same {
