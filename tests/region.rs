@@ -276,3 +276,40 @@ fn regions_and_what_is_in_them_are_shared_by_threads() {
     assert_eq!(region.objects().len(), 50);
     assert!(region.objects().iter().all(|object| object.state().as_deref() == Some("4")));
 }
+
+/// Whoever asks for an object or a new one gets one, whoever removes it meanwhile.
+#[test]
+fn what_may_be_made_is_never_missing() {
+    let name = Name::new("never-missing");
+    drop(Region::options().objects(64).create(&name, 1 << 14).unwrap());
+    let until = std::time::Instant::now() + std::time::Duration::from_secs(1);
+    // Each attaches for itself, and says now and then that it has nothing in hand, so that there is room.
+    let again = |work: &(dyn Fn(&Region) -> Option<ErrorKind> + Sync)| {
+        let mut region = Region::open(&name).unwrap();
+        while std::time::Instant::now() < until {
+            match work(&region) {
+                Some(ErrorKind::NoSpace) | None => {}
+                Some(other) => panic!("{other:?}"),
+            }
+            region.renew().unwrap();
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                again(&|region| {
+                    let all = (0..50).map(|_| region.get_or_init_with("it", || Semaphore::new(1)).map(drop));
+                    all.filter_map(Result::err).map(|error| error.kind()).find(|&kind| kind != ErrorKind::NoSpace)
+                });
+            });
+        }
+        scope.spawn(|| {
+            again(&|region| {
+                for _ in 0..50 {
+                    let _ = region.remove("it");
+                }
+                None
+            });
+        });
+    });
+}

@@ -231,3 +231,60 @@ fn who_keeps_the_directory_for_ever_is_an_error() {
         region.get_or_init::<Lock>("new").unwrap();
     });
 }
+
+/// An entry that leads before the heap is no way to the directory's own lock.
+#[test]
+fn the_directory_is_no_object() {
+    in_child(|| {
+        let victim = Victim::new("hostile-own");
+        let region = Region::open(&victim.name).unwrap();
+        let dead = 1_u64 << 30 | 4711;
+        for entry in 0..ENTRIES {
+            victim.file.write_all_at(&0_u64.to_ne_bytes(), DIRECTORY + entry * 256 + 16).unwrap();
+        }
+        victim.file.write_all_at(&dead.to_ne_bytes(), LOCK).unwrap();
+        assert_eq!(region.objects().len(), 7);
+        for object in region.objects() {
+            assert_eq!((object.state(), object.holders()), (None, vec![]), "{object:?}");
+            assert_eq!(object.recover().unwrap_err().kind(), ErrorKind::Unsupported, "{object:?}");
+        }
+        let mut lock = [0; 8];
+        victim.file.read_exact_at(&mut lock, LOCK).unwrap();
+        assert_eq!(u64::from_ne_bytes(lock), dead);
+    });
+}
+
+/// Items that all claim the same bytes are no more than the list is.
+#[test]
+fn a_list_is_not_larger_than_its_bytes() {
+    in_child(|| {
+        const ITEMS: u64 = 4000;
+        const ROOM: u64 = 270_000;
+        let name = Name::new("hostile-list");
+        let region = Region::options().objects(1).create(&name, ROOM as usize).unwrap();
+        region.list("list", (0..ITEMS).map(|_| "12345678")).unwrap();
+        let file = File::options().read(true).write(true).open(name.path()).unwrap();
+        let heap = DIRECTORY + 256;
+        let (first, end) = (16 + ITEMS * 32, 16 + ITEMS * 64);
+        let write = |word: u64, at: u64| file.write_all_at(&word.to_ne_bytes(), heap + at).unwrap();
+        let room = (end - first) / 2 - 8;
+        write(4 | room << 8, first); // a text that is as long as the rest
+        for item in 0..ITEMS {
+            write(first, 16 + item * 32 + 16);
+            write(room, 16 + item * 32 + 24);
+        }
+        // SAFETY: a local that is written, then one that is read; this child alone gets less memory.
+        unsafe {
+            let mut limit: libc::rlimit = std::mem::zeroed();
+            assert_eq!(libc::getrlimit(libc::RLIMIT_AS, &raw mut limit), 0);
+            limit.rlim_cur = 1 << 29;
+            assert_eq!(libc::setrlimit(libc::RLIMIT_AS, &raw const limit), 0);
+        }
+        let list = region.get_list("list").unwrap();
+        let good = list.iter().filter(Result::is_ok).count();
+        assert!(good <= 1, "{good} of them claim all of it");
+        assert_eq!(list.count(&7.into()).unwrap_err().kind(), ErrorKind::LayoutMismatch);
+        let state = region.objects()[0].state().unwrap();
+        assert!(state.len() < 8 * ROOM as usize, "{} bytes", state.len());
+    });
+}

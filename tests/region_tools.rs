@@ -5,9 +5,11 @@
 mod shm_support;
 mod support;
 
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
 use shm_support::{Name, in_child};
 use shmsync::wait::{KernelRobust, PosixSem};
-use shmsync::{Barrier, ErrorKind, Lock, Mutex, OnceCell, PermitPool, RLock, Region, RwLock};
+use shmsync::{Barrier, ErrorKind, Kind, Lock, Mutex, Object, OnceCell, PermitPool, RLock, Region, RwLock};
 use support::*;
 
 #[test]
@@ -101,6 +103,42 @@ fn objects_are_described_by_their_kind() {
         assert!(!object.recover().unwrap_or(false), "nobody is dead");
     }
     drop((mutex, permits, reading));
+}
+
+/// Types of a user's own may be called what they like: nobody looks into them, let alone writes.
+#[test]
+fn what_only_has_the_name_of_a_primitive_is_left_alone() {
+    in_child(|| {
+        #[derive(zerocopy::FromBytes)]
+        #[repr(C)]
+        struct Lock(AtomicU64);
+        #[derive(zerocopy::FromBytes)]
+        #[repr(C)]
+        struct Mine(AtomicU64);
+        #[derive(zerocopy::FromBytes)]
+        #[repr(C)]
+        struct Large([AtomicU64; 2]);
+        impl Object for Mine {
+            const KIND: Kind = Kind::new("Lock").stamp(1);
+        }
+        impl Object for Large {
+            const KIND: Kind = Kind::new("RLock on PosixSem").stamp(0);
+        }
+        let region = Region::anonymous(1 << 16).unwrap();
+        // What would be held by a dead thread, if it were a lock.
+        let dead = 1_u64 << 30 | 4711;
+        let words = [
+            &region.value_or_init("value", Lock(AtomicU64::new(dead))).unwrap().0,
+            &region.get_or_init_with("mine", || Mine(AtomicU64::new(dead))).unwrap().0,
+            &region.get_or_init_with("large", || Large([dead, 0].map(AtomicU64::new))).unwrap().0[0],
+        ];
+        assert_eq!(region.objects().len(), 3);
+        for object in region.objects() {
+            assert_eq!((object.state(), object.holders()), (None, vec![]), "{object:?}");
+            assert_eq!(object.recover().unwrap_err().kind(), ErrorKind::Unsupported, "{object:?}");
+        }
+        assert!(words.iter().all(|word| word.load(Relaxed) == dead));
+    });
 }
 
 #[test]

@@ -116,6 +116,14 @@ impl Store {
         Ok(())
     }
 
+    /// Where the object of that record begins and how many bytes it has, if these are in the heap: what is before it is
+    /// the directory's own.
+    pub(super) fn place_of(&self, record: &Record) -> Option<(usize, usize)> {
+        let (offset, size) = (usize::try_from(record.offset).ok()?, usize::try_from(record.size).ok()?);
+        let heap = &self.geometry.heap;
+        (offset >= heap.start && offset.checked_add(size)? <= heap.end).then_some((offset, size))
+    }
+
     pub(super) fn usage(&self) -> Usage {
         let bytes = |of: &[State]| {
             let taken = |record: Record| heap::taken(&self.geometry.heap, record.offset, record.size);
@@ -211,9 +219,7 @@ impl Store {
 impl Wanted {
     /// Where the object begins and how many bytes it has, if it is what is wanted.
     pub(super) fn check(&self, store: &Store, name: &str, found: &Record) -> Result<(usize, usize), Error> {
-        let (Ok(offset), Ok(size)) = (usize::try_from(found.offset), usize::try_from(found.size)) else {
-            return Err(store.damaged(name));
-        };
+        let Ok(size) = usize::try_from(found.size) else { return Err(store.damaged(name)) };
         let expected = self.size.unwrap_or(size);
         let agree = found.kind == KindName::new(self.kind.name())
             && size == expected
@@ -233,8 +239,6 @@ impl Wanted {
             );
             return Err(Error::new(ErrorKind::LayoutMismatch, message));
         }
-        let heap = &store.geometry.heap;
-        let fits = offset >= heap.start && offset.checked_add(size).is_some_and(|end| end <= heap.end);
-        if fits { Ok((offset, size)) } else { Err(store.damaged(name)) }
+        store.place_of(found).ok_or_else(|| store.damaged(name))
     }
 }

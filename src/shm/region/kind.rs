@@ -30,14 +30,19 @@ pub struct Kind {
 }
 
 impl Kind {
+    /// That of no name and no number.
+    pub(super) const UNSTAMPED: Self = Self { text: [0; LONGEST], length: 0, stamp: 0 };
+
     /// A kind of that name, which is to be the same in all programs and versions that share it.
+    ///
+    /// The names of this crate's own types, such as `Lock` or `Mutex<u64>`, are theirs: give a type of yours another one.
     ///
     /// # Panics
     /// If the name is empty or longer than 128 bytes; in a constant that is an error at compile time.
     #[must_use]
     pub const fn new(name: &str) -> Self {
         assert!(!name.is_empty(), "a kind has a name");
-        Self { text: [0; LONGEST], length: 0, stamp: 0 }.then(name)
+        Self::UNSTAMPED.then(name)
     }
 
     /// The same with a number: give each version of a type its own if its size may stay the same.

@@ -179,7 +179,13 @@ impl List<'_> {
 
     /// Each item in turn. Each is what it was at some moment; others may set them meanwhile.
     pub fn iter(&self) -> impl Iterator<Item = Result<Item, Error>> + '_ {
-        (0..self.len()).map(|index| self.get(index))
+        // The buffers of one moment do not overlap. Those of many moments might, if somebody moves them meanwhile.
+        let mut left = size_of_val(self.words);
+        (0..self.len()).map(move |index| {
+            let item = if left == 0 { Err(self.damaged(index)) } else { self.get(index) }?;
+            left = left.saturating_sub(item.bytes_needed());
+            Ok(item)
+        })
     }
 
     /// The index of the first such item.
@@ -219,14 +225,22 @@ impl List<'_> {
             let words = usize::try_from(slot.room.load(Ordering::Relaxed)).ok()? / 8;
             let first = usize::try_from(slot.buffers.load(Ordering::Relaxed)).ok()? / 8;
             let length = words.checked_add(1)?;
-            let begin = if sets % 2 == 0 { first } else { first.checked_add(length)? };
-            // What is in front are the slots, whose locks are not to be written over.
-            let is_behind = begin >= (HEAD + size_of_val(self.slots)) / 8;
-            self.words.get(begin..begin.checked_add(length)?).filter(|_| is_behind)
+            let end = first.checked_add(length.checked_mul(2)?)?;
+            // What is in front are the slots, whose locks are not to be written over; and behind it is the next item.
+            let is_behind = first >= (HEAD + size_of_val(self.slots)) / 8;
+            let before_next = self.slots.get(index + 1).is_none_or(|next| {
+                let next = next.buffers.load(Ordering::Relaxed); // it never changes, unless somebody scribbles
+                end as u64 <= next / 8
+            });
+            let both = self.words.get(first..end).filter(|_| is_behind && before_next)?;
+            let (even, odd) = both.split_at(length);
+            Some(if sets % 2 == 0 { even } else { odd })
         };
-        buffer().ok_or_else(|| {
-            Error::new(ErrorKind::LayoutMismatch, format!("what is said of item {index} of {self} is damaged"))
-        })
+        buffer().ok_or_else(|| self.damaged(index))
+    }
+
+    fn damaged(&self, index: usize) -> Error {
+        Error::new(ErrorKind::LayoutMismatch, format!("what is said of item {index} of {self} is damaged"))
     }
 
     fn read(&self, index: usize, slot: &Slot, sets: u64) -> Result<Item, Error> {
@@ -251,7 +265,14 @@ impl fmt::Display for List<'_> {
 
 impl fmt::Debug for List<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let items: Result<Vec<_>, _> = self.iter().collect();
-        f.debug_list().entries(items.unwrap_or_default()).finish()
+        let mut list = f.debug_list();
+        for item in self.iter() {
+            match item {
+                Ok(item) => list.entry(&item),
+                // The rest may be no better, and each might be waited for.
+                Err(error) => return list.entry(&format_args!("{error}")).finish(),
+            };
+        }
+        list.finish()
     }
 }

@@ -1,7 +1,9 @@
 //! What can be seen of an object by who has only the name of its kind: its state in words, and who holds it.
 //!
 //! Of what is generic the first bytes say all, whatever the type is that they guard: a `Mutex<T>` begins as a `Mutex<()>`
-//! does, a `OnceCell<T>` is a `Once` and a value. A kind that is not known here is one of the users' own.
+//! does, a `OnceCell<T>` is a `Once` and a value. A kind that is not known here is one of the users' own; and so is one that
+//! has only the name of a primitive, and another stamp or size. Of plain values numbers alone are shown: a type behind
+//! `value<..>` may be anybody's, whatever it is called, and nothing here may write into it.
 
 use std::fmt::Debug;
 use std::sync::atomic::{
@@ -11,7 +13,7 @@ use std::sync::atomic::{
 use zerocopy::FromBytes;
 
 use super::entry::Record;
-use super::kind::Object;
+use super::kind::{Kind, Object};
 use super::store::Store;
 use crate::owner::Owner;
 use crate::sync::{
@@ -109,32 +111,48 @@ impl<T: Debug> Look for Shown<T> {
 
 /// The object, if it is of a kind that is known here.
 pub(super) fn look<'a>(store: &'a Store, record: &Record) -> Option<Box<dyn Look + 'a>> {
+    let (begin, size) = store.place_of(record)?;
     let kind = record.kind.to_text();
-    // Values are looked at like what they are.
-    let kind = kind.strip_prefix("value<").and_then(|kind| kind.strip_suffix('>')).unwrap_or(&kind);
-    let known = Known { store, kind, record };
+    let known = Known { store, kind: &kind, record, begin, size };
     known
         .on::<Futex>()
         .or_else(|| known.on::<PosixSem>())
         .or_else(|| known.on::<KernelRobust>())
-        .or_else(|| known.plain())
+        .or_else(|| known.number())
 }
 
 struct Known<'a, 'b> {
     store: &'a Store,
     kind: &'b str,
     record: &'b Record,
+    begin: usize,
+    size: usize,
 }
 
 impl<'a> Known<'a, '_> {
     /// The object as a `T`, of which it has at least the bytes.
     fn as_<T: FromBytes + Sync>(&self) -> Option<&'a T> {
-        let fits = self.record.size >= size_of::<T>() as u64;
-        self.store.at(usize::try_from(self.record.offset).ok()?).filter(|_| fits)
+        let fits = self.size >= size_of::<T>() && self.record.align >= align_of::<T>() as u64;
+        self.store.at(self.begin).filter(|_| fits)
     }
 
+    /// Whether it is just that, as `get` would find.
     fn is<T: Object>(&self) -> bool {
-        self.kind == T::KIND.name()
+        self.is_exactly::<T>(&T::KIND)
+    }
+
+    fn is_exactly<T>(&self, kind: &Kind) -> bool {
+        self.size == size_of::<T>() && self.record.align == align_of::<T>() as u64 && self.agrees(kind)
+    }
+
+    fn agrees(&self, kind: &Kind) -> bool {
+        let stamp = usize::try_from(self.record.align).map(|align| kind.stamp_for(self.size, align));
+        self.kind == kind.name() && stamp == Ok(self.record.stamp)
+    }
+
+    /// Whether its kind has that name, and no number that it got from a type.
+    fn is_unstamped(&self) -> bool {
+        usize::try_from(self.record.align).map(|align| Kind::UNSTAMPED.stamp_for(self.size, align)) == Ok(self.record.stamp)
     }
 
     /// What is between `Mutex<` and `>`, or `> on PosixSem`.
@@ -169,10 +187,10 @@ impl<'a> Known<'a, '_> {
         if self.parameters_of::<W>("OnceCell").is_some() {
             return Some(Box::new(Shown(self.as_::<Once<W>>()?)));
         }
-        if self.parameters_of::<W>("Barrier").is_some() {
+        if self.parameters_of::<W>("Barrier").is_some_and(|_| self.is_unstamped()) {
             return Some(Box::new(Shown(self.as_::<Barrier<W>>()?)));
         }
-        if let Some(permits) = self.parameters_of::<W>("PermitPool") {
+        if let Some(permits) = self.parameters_of::<W>("PermitPool").filter(|_| self.is_unstamped()) {
             return self.permits::<W>(permits.parse().ok()?);
         }
         let (_, readers) = self.parameters_of::<W>("RwLock")?.rsplit_once(", ")?;
@@ -182,8 +200,7 @@ impl<'a> Known<'a, '_> {
     fn permits<W: Wait>(&self, permits: usize) -> Option<Box<dyn Look + 'a>> {
         let before = size_of::<PermitPool<1, W>>() - size_of::<AtomicU64>();
         let size = permits.checked_mul(size_of::<AtomicU64>())?.checked_add(before)?;
-        let begin = usize::try_from(self.record.offset).ok()?.checked_add(before)?;
-        let slots = self.store.slice(begin, permits).filter(|_| self.record.size == size as u64)?;
+        let slots = self.store.slice(self.begin + before, permits).filter(|_| self.size == size)?;
         Some(Box::new(Permits(slots)))
     }
 
@@ -199,11 +216,11 @@ impl<'a> Known<'a, '_> {
         with_slots!(1, 2, 3, 4, 5, 6, 7, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 512, 1024)
     }
 
-    /// A number.
-    fn plain(&self) -> Option<Box<dyn Look + 'a>> {
+    /// A number, as an object or as a plain value.
+    fn number(&self) -> Option<Box<dyn Look + 'a>> {
         macro_rules! among {
             ($($type:ident),+) => {$(
-                if self.is::<$type>() {
+                if self.is::<$type>() || self.is_exactly::<$type>(&Kind::of_type::<$type>("value")) {
                     return Some(Box::new(Shown(self.as_::<$type>()?)));
                 }
             )+};

@@ -62,8 +62,8 @@ impl ObjectInfo<'_> {
         self.record.size
     }
 
-    /// Its state in words, as its `Debug` says it, or its value if it is a number or a list; `None` for a kind of your own. Out of
-    /// date as soon as it is known.
+    /// Its state in words, as its `Debug` says it, or its value if it is a number or a list; `None` for a kind of your own,
+    /// and for a plain [`value`](Region::value) of any other type, whatever it is called. Out of date as soon as it is known.
     ///
     /// ```
     /// use shmsync::{Lock, Region};
@@ -111,10 +111,15 @@ impl ObjectInfo<'_> {
     /// # Errors
     /// [`Unsupported`](ErrorKind::Unsupported) if it is no `Lock`, `RLock`, `Mutex` or `RwLock`.
     pub fn recover(&self) -> Result<bool, Error> {
-        self.look().and_then(|object| object.recover()).ok_or_else(|| {
-            let message = format!("object {:?} is a {}, which nobody need recover", self.name(), self.kind());
-            Error::new(ErrorKind::Unsupported, message)
-        })
+        let why = match self.look() {
+            Some(object) => match object.recover() {
+                Some(recovered) => return Ok(recovered),
+                None => "which nobody need recover",
+            },
+            None => "of which nothing more is known here",
+        };
+        let message = format!("object {:?} is a {}, {why}", self.name(), self.kind());
+        Err(Error::new(ErrorKind::Unsupported, message))
     }
 
     fn look(&self) -> Option<Box<dyn Look + '_>> {

@@ -4,6 +4,7 @@ use zerocopy::FromBytes;
 
 use super::Region;
 use super::directory::Wanted;
+use super::entry::Record;
 use super::kind::{Kind, Object};
 use crate::error::Error;
 
@@ -159,15 +160,13 @@ impl Region {
 
     fn find<T: FromBytes + Sync>(&self, name: &str, wanted: Wanted) -> Result<&T, Error> {
         let (_, record) = self.store.find(name).ok_or_else(|| self.store.not_found(name))?;
-        let (offset, _) = wanted.check(&self.store, name, &record)?;
-        self.store.at(offset).ok_or_else(|| self.store.damaged(name))
+        self.one_at(name, &wanted, &record)
     }
 
     fn find_or_zero<T: FromBytes + Sync>(&self, name: &str, wanted: Wanted) -> Result<&T, Error> {
         let clear = |at| self.store.clear(at, size_of::<T>());
         let record = self.store.find_or_make(&self.attachment, name, &wanted, clear)?;
-        let (offset, _) = wanted.check(&self.store, name, &record)?;
-        self.store.at(offset).ok_or_else(|| self.store.damaged(name))
+        self.one_at(name, &wanted, &record)
     }
 
     fn find_or_put<T: FromBytes + Sync>(
@@ -176,12 +175,17 @@ impl Region {
         wanted: Wanted,
         value: impl FnOnce() -> T,
     ) -> Result<&T, Error> {
-        if self.contains(name) {
-            return self.find(name, wanted);
+        // What is found is this, be it removed by now or not: looking again might find nothing.
+        if let Some((_, record)) = self.store.find(name) {
+            return self.one_at(name, &wanted, &record);
         }
         let value = value();
         let record = self.store.find_or_make(&self.attachment, name, &wanted, |at| self.store.put(at, value))?;
-        let (offset, _) = wanted.check(&self.store, name, &record)?;
+        self.one_at(name, &wanted, &record)
+    }
+
+    fn one_at<T: FromBytes + Sync>(&self, name: &str, wanted: &Wanted, record: &Record) -> Result<&T, Error> {
+        let (offset, _) = wanted.check(&self.store, name, record)?;
         self.store.at(offset).ok_or_else(|| self.store.damaged(name))
     }
 
@@ -189,7 +193,7 @@ impl Region {
         &self,
         name: &str,
         wanted: &Wanted,
-        record: &super::entry::Record,
+        record: &Record,
     ) -> Result<&[T], Error> {
         let (offset, size) = wanted.check(&self.store, name, record)?;
         let whole = size % size_of::<T>() == 0;

@@ -7,7 +7,9 @@
 //! | 16 + 32 × i .. | item i: its lock; how often it was set; where its two buffers are, from the list's beginning; the room in each |
 //! | behind them | buffers: a tag word (see `item`), and the room |
 //!
-//! They say where the buffers are when the list is made, and nobody changes that; whoever reads it checks it.
+//! They say where the buffers are when the list is made, and nobody changes that; whoever reads it checks it. The buffers
+//! are in the order of the items, and no two have a byte in common: so all items together are no larger than the list,
+//! whatever each says of itself.
 
 use zerocopy::FromBytes;
 
