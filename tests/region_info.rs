@@ -7,6 +7,7 @@ use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
+use memmap2::MmapMut;
 use shm_support::{Directory, Name, in_child};
 use shmsync::{ErrorKind, Mutex, Region, RegionInfo, Shared, unlink_unused};
 use support::*;
@@ -65,6 +66,32 @@ fn what_is_wrong_with_a_region_is_said() {
     assert_eq!(RegionInfo::of(&name).unwrap_err().kind(), ErrorKind::NotARegion);
     let directory = Directory::in_memory("info");
     assert_eq!(RegionInfo::read(&*directory).unwrap_err().kind(), ErrorKind::NotARegion);
+}
+
+/// Sizes that no region has, though they agree with each other.
+#[test]
+fn what_the_header_says_of_sizes_is_doubted() {
+    let name = Name::new("info-sizes");
+    let shared = Shared::create(&name, [const { AtomicU64::new(0) }; 2048]).unwrap();
+    let file = std::fs::File::options().write(true).open(name.path()).unwrap();
+    let write = |word: u64, at| file.write_all_at(&word.to_ne_bytes(), at).unwrap();
+    // Offset, size, alignment of the payload.
+    for (offset, size, align, sound) in [
+        (4096_u64, 16_384_u64, 8, true),
+        (8192, 12_288, 8, false),
+        (4096, 16_384, 0, false),
+        (4096, 16_384, 3, false),
+        (4096, 16_384, 1 << 40, false),
+        (4096, 16_384, u64::MAX, false),
+        (4097, 16_383, 1, false),
+        (4096, 16_385, 8, false),
+    ] {
+        for (word, at) in [(offset, 32), (size, 40), (align, 48)] {
+            write(word, at);
+        }
+        assert_eq!(RegionInfo::of(&name).unwrap().problem().is_none(), sound, "{offset} {size} {align}");
+    }
+    drop(shared);
 }
 
 fn is_mapped(name: &Name) -> bool {
@@ -148,6 +175,67 @@ fn what_is_no_region_is_left_alone() {
     in_child(|| assert!(unlink_unused(&name).unwrap()));
 }
 
+/// Who has mapped a region's file by other means than this crate's locks nothing: that nobody is seen proves nothing then.
+#[test]
+fn a_region_that_was_lent_is_not_taken_for_unused() {
+    in_child(|| {
+        let name = Name::new("unused-lent");
+        let refused = || {
+            assert_eq!(RegionInfo::of(&name).unwrap().is_mapped(), None);
+            assert_eq!(unlink_unused(&name).unwrap_err().kind(), ErrorKind::Unsupported);
+            assert!(name.path().exists());
+        };
+        let open = || std::fs::File::options().read(true).write(true).open(name.path()).unwrap();
+        // SAFETY: nobody cuts the file off, and it is used as a region only.
+        let map = || unsafe { MmapMut::map_mut(&open()).unwrap() };
+        // Made so.
+        std::fs::write(name.path(), [0; 4096 + 8]).unwrap();
+        let made = Shared::init_mmap(map(), AtomicU64::new(7)).unwrap();
+        refused();
+        let opened = Shared::<AtomicU64>::open(&name).unwrap();
+        assert!(is_mapped(&name) && !unlink_unused(&name).unwrap());
+        drop((made, opened));
+        refused();
+        std::fs::remove_file(name.path()).unwrap();
+        // Only attached so.
+        drop(Shared::create(&name, AtomicU64::new(7)).unwrap());
+        assert!(!is_mapped(&name));
+        let _attached = Shared::<AtomicU64>::from_mmap(map()).unwrap();
+        refused();
+        assert_eq!(RegionInfo::of(&name).unwrap().contents(), Some("AtomicU64"));
+    });
+}
+
+/// A second name of the file is not the one that was asked for.
+#[test]
+fn who_is_removed_while_it_is_opened_is_not_found() {
+    in_child(|| {
+        let directory = Directory::in_memory("unused-link");
+        let (path, other) = (directory.join("region"), directory.join("other"));
+        drop(Shared::create_file(&path, AtomicU64::new(1)).unwrap());
+        let file = std::fs::File::options().read(true).write(true).open(&path).unwrap();
+        lock_whole(&file);
+        std::thread::scope(|scope| {
+            let opener = scope.spawn(|| Shared::<AtomicU64>::open_file(&path).map(drop));
+            std::thread::sleep(Duration::from_millis(50)); // it waits for the lock by then, or finds nothing yet
+            std::fs::hard_link(&path, &other).unwrap();
+            std::fs::remove_file(&path).unwrap();
+            drop(file);
+            assert_eq!(opener.join().unwrap().unwrap_err().kind(), ErrorKind::NotFound);
+        });
+        Shared::<AtomicU64>::open_file(&other).unwrap();
+    });
+}
+
+fn lock_whole(file: &std::fs::File) {
+    // SAFETY: plain integers.
+    let mut whole: libc::flock64 = unsafe { std::mem::zeroed() };
+    whole.l_type = libc::F_WRLCK as libc::c_short;
+    // SAFETY: one flock64 to read, and an open descriptor.
+    let locked = unsafe { libc::fcntl(std::os::fd::AsRawFd::as_raw_fd(file), libc::F_OFD_SETLK, &raw mut whole) };
+    assert_eq!(locked, 0);
+}
+
 /// Some open it and use it while others remove it when it is not used: nobody has one in hand that has lost its name.
 #[test]
 fn whoever_opens_it_meanwhile_has_one_with_a_name() {
@@ -191,12 +279,7 @@ fn who_locks_a_region_against_all_is_found_out() {
         let name = Name::new("unused-locked");
         drop(Shared::create(&name, AtomicU64::new(1)).unwrap());
         let file = std::fs::File::options().read(true).write(true).open(name.path()).unwrap();
-        // SAFETY: plain integers.
-        let mut whole: libc::flock64 = unsafe { std::mem::zeroed() };
-        whole.l_type = libc::F_WRLCK as libc::c_short;
-        // SAFETY: one flock64 to read, and an open descriptor.
-        let locked = unsafe { libc::fcntl(std::os::fd::AsRawFd::as_raw_fd(&file), libc::F_OFD_SETLK, &raw mut whole) };
-        assert_eq!(locked, 0);
+        lock_whole(&file);
         assert_eq!(Shared::<AtomicU64>::open(&name).unwrap_err().kind(), ErrorKind::Busy);
         assert!(!unlink_unused(&name).unwrap());
         drop(file);

@@ -121,3 +121,38 @@ fn without_dev_shm_the_error_says_so() {
         assert_eq!(refusal(Shared::<AtomicU64>::open(&name), &name), ErrorKind::NotFound);
     });
 }
+
+/// A copy with holes has the bytes of a region, and not the memory: it gets it when it is opened, or is refused.
+#[test]
+fn the_holes_of_a_copy_are_filled() {
+    use std::io::Write;
+    use std::os::unix::fs::MetadataExt;
+    type Region<const SIZE: usize> = [AtomicU8; SIZE];
+    let directory = Directory::new("sparse");
+    in_child(|| {
+        own_mounts();
+        mount_one_mebibyte(&directory);
+        fn copy<const SIZE: usize>(path: &Path) {
+            let head = Shared::<Region<SIZE>>::anonymous_zeroed().unwrap();
+            let number: Vec<_> = head.handle().to_string().split(['=', ':']).map(String::from).collect();
+            let head = &fs::read(format!("/proc/self/fd/{}", number[2])).unwrap()[..4096];
+            let mut file = fs::File::create(path).unwrap();
+            file.write_all(head).unwrap();
+            file.set_len(4096 + SIZE as u64).unwrap();
+        }
+        const LARGE: usize = 2 << 20;
+        const HALF: usize = 500 << 10;
+        let (large, half) = (directory.join("large"), directory.join("half"));
+        copy::<LARGE>(&large);
+        assert_eq!(refusal(Shared::<Region<LARGE>>::open_file(&large), "large"), ErrorKind::NoSpace);
+        copy::<HALF>(&half);
+        assert!(fs::metadata(&half).unwrap().blocks() * 512 < HALF as u64);
+        let region = Shared::<Region<HALF>>::open_file(&half).unwrap();
+        assert!(fs::metadata(&half).unwrap().blocks() * 512 >= HALF as u64);
+        assert_eq!(fs::metadata(&half).unwrap().len(), 4096 + HALF as u64);
+        // Somebody else takes all that is left.
+        let filled = fs::write(directory.join("rest"), vec![1; 1 << 20]);
+        assert!(filled.is_err());
+        region.iter().for_each(|byte| byte.store(1, Ordering::Relaxed));
+    });
+}

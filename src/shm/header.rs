@@ -13,9 +13,10 @@
 //! | 48–55   | `payload_align`  | `align_of::<T>()` |
 //! | 56–63   | `stamp`          | see `layout` |
 //! | 64–79   | `boot_id`        | in which boot of which machine it was made; zeros if unknown |
-//! | 80–127  | `what`           | what is in it, in words: the name of `T`; zeros after it. Compared with nothing |
+//! | 80–126  | `what`           | what is in it, in words: the name of `T`; zeros after it. Compared with nothing |
+//! | 127     | `lent`           | 1 if it was ever used in memory that somebody else had mapped, whose users lock nothing |
 //!
-//! It is written before the region is published and never changes. Yet whoever may write the file may scribble over
+//! It is written before the region is published and never changes, but for `lent`, which may become 1. Yet whoever may write the file may scribble over
 //! it at any time, so it is read once, into a copy, by `read` and not through the
 //! mapping (or where there is only memory, by atomics). And it is believed in nothing:
 //! each field is compared with what `T` asks for, and the addresses come from `T` alone.
@@ -27,11 +28,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-use super::layout::{HEAD, Layout};
+use super::layout::{HEAD, Layout, offset_of_payload};
 use super::place::Place;
 use super::what::What;
 use crate::error::{Error, ErrorKind};
-use crate::sys::proc;
+use crate::sys::{file, proc};
 
 const MAGIC: [u8; 8] = *b"shmsync\0";
 const BYTE_ORDER: u32 = 0x0102_0304;
@@ -52,8 +53,10 @@ pub(super) struct Header {
     pub(super) stamp: u64,
     boot_id: [u8; 16],
     pub(super) what: What,
+    lent: u8,
 }
 
+const LENT: u8 = 1;
 const SIZE: usize = size_of::<Header>();
 const _: () = assert!(SIZE == 128);
 const WORDS: usize = SIZE / 8;
@@ -78,6 +81,7 @@ impl Header {
             stamp: layout.stamp,
             boot_id: [0; 16],
             what: layout.what,
+            lent: 0,
         }
     }
 
@@ -91,6 +95,16 @@ impl Header {
         }
         // edge: region written -> header read (Release end)
         place[0].store(words[0], Ordering::Release);
+    }
+
+    /// Says that it is used by somebody of whom the kernel's locks do not tell.
+    pub(super) fn lend(place: &Words) {
+        // Relaxed: a word to tools, which may come too early anyhow.
+        place[WORDS - 1].fetch_or(u64::from_ne_bytes([0, 0, 0, 0, 0, 0, 0, LENT]), Ordering::Relaxed);
+    }
+
+    pub(super) fn is_lent(&self) -> bool {
+        self.lent == LENT
     }
 
     /// Makes it the header of no region.
@@ -176,8 +190,9 @@ impl Header {
         if let Some((_, problem)) = machine.iter().find(|(agrees, _)| !agrees) {
             return Some((*problem).to_owned());
         }
-        let end = self.payload_offset.checked_add(self.payload_size);
-        if self.payload_offset < HEAD as u64 || end != Some(self.total_size) {
+        let (align, end) = (self.payload_align, self.payload_offset.checked_add(self.payload_size));
+        let can_be = align.is_power_of_two() && align <= file::page_size() as u64;
+        if !can_be || self.payload_offset != offset_of_payload(align as usize) as u64 || end != Some(self.total_size) {
             return Some(String::from("what its header says of sizes is wrong"));
         }
         (length < self.total_size)
@@ -249,7 +264,6 @@ fn read_up_to(file: &File, bytes: &mut [u8]) -> io::Result<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sys::file;
     use std::mem::offset_of;
 
     /// The table at the head of this file.
@@ -267,8 +281,9 @@ mod tests {
             offset_of!(Header, stamp),
             offset_of!(Header, boot_id),
             offset_of!(Header, what),
+            offset_of!(Header, lent),
         ];
-        assert_eq!(found, [8, 12, 16, 20, 24, 32, 40, 48, 56, 64, 80]);
+        assert_eq!(found, [8, 12, 16, 20, 24, 32, 40, 48, 56, 64, 80, 127]);
     }
 
     /// Whatever a file holds, the check ends with a verdict; and only the right bytes pass.

@@ -56,7 +56,8 @@ impl RegionInfo {
         let path = place.path().unwrap_or_default();
         let file = file::open_to_look(&path).map_err(|e| Error::os(format!("cannot open {place}"), e))?;
         let (header, length) = Header::read(&file, place)?;
-        Ok(Self { header, length, is_mapped: is_mapped(&file) })
+        let is_mapped = is_mapped(&file).filter(|&seen| seen || !header.is_lent());
+        Ok(Self { header, length, is_mapped })
     }
 
     /// The version of the region's format; this crate makes and opens those of [`VERSION`](Self::VERSION).
@@ -92,7 +93,7 @@ impl RegionInfo {
         self.header.holds_objects()
     }
 
-    /// What is in it, in words: of a [`Shared`](crate::Shared) the name of its type without paths, as far as it fits in 48
+    /// What is in it, in words: of a [`Shared`](crate::Shared) the name of its type without paths, as far as it fits in 47
     /// bytes. It is whatever its maker wrote there.
     #[must_use]
     pub fn contents(&self) -> Option<&str> {
@@ -107,14 +108,15 @@ impl RegionInfo {
     }
 
     /// Why no program that was built with this version of the crate, on a machine like this, could open it, whatever type it
-    /// asked for; `None` if one could.
+    /// asked for, as far as that is to be seen; `None` if nothing is.
     #[must_use]
     pub fn problem(&self) -> Option<String> {
         self.header.problem(self.length)
     }
 
     /// Whether some process had it mapped when this was read, in whatever PID namespace, as the kernel's locks tell; `None`
-    /// if the file system knows no locks.
+    /// if the file system knows no locks, and if none is seen of a region that was ever used in memory which somebody else
+    /// had mapped (`init_mmap`, `from_raw` and their like), for such users lock nothing.
     ///
     /// A process that was started with its [`Handle`](crate::Handle) counts as long as it lives. Not seen are those that
     /// have mapped the file by other means than this crate's, and those whose file system refused the lock.
@@ -133,14 +135,17 @@ fn is_mapped(file: &File) -> Option<bool> {
 /// Removes the name of a region unless some process has it mapped; whether it did.
 ///
 /// Unlike looking first and [`unlink`](crate::unlink)ing then, it leaves no moment in between: who opens the region
-/// meanwhile waits, and finds it gone. That some process has it mapped is known as [`RegionInfo::is_mapped`] says.
+/// meanwhile waits, and finds it gone. That some process has it mapped is known as [`RegionInfo::is_mapped`] says. Only who
+/// `unlink`s it and makes a new one, between this function's last look and its own removal, has the new one removed: leave
+/// names that may be in use to this function alone.
 ///
 /// What is no region is left alone, and so is a region of another version of the format, whose locks may be others.
 ///
 /// # Errors
 /// As `unlink`; [`NotARegion`](ErrorKind::NotARegion) and [`Truncated`](ErrorKind::Truncated) as
-/// [`RegionInfo::read`]; and [`Unsupported`](ErrorKind::Unsupported) where the file system knows no locks, and for a region
-/// of another version.
+/// [`RegionInfo::read`]; and [`Unsupported`](ErrorKind::Unsupported) where the file system knows no locks, for a region of
+/// another version, and for one that was ever used in memory which somebody else had mapped (`init_mmap`, `from_raw` and
+/// their like), for of such users nobody knows.
 ///
 /// ```standalone_crate
 /// use shmsync::Shared;
@@ -171,6 +176,9 @@ pub fn unlink_unused(name: &str) -> Result<bool, Error> {
     }
     let mut seen = false;
     locks::locked(&file, MAPPED, &mut |_| seen = true).map_err(no_locks)?;
+    if Header::read(&file, &place)?.0.is_lent() {
+        return Err(unsupported("it is used in memory that somebody else has mapped, or was".into()));
+    }
     // Should it have been unlinked and made again since it was opened, the new one is not ours to remove.
     let same = file::is_at(&file, &path);
     if seen || !same {
@@ -186,20 +194,39 @@ pub(super) fn claim(file: &File, place: &Place) -> Result<(), Error> {
     /// Between lock and unlink is a moment only, unless the remover is stopped there.
     const PATIENCE: Duration = Duration::from_secs(1);
     let deadline = Instant::now() + PATIENCE;
-    while !is_marked(file) {
+    let cannot = |e| Error::os(format!("cannot say that {place} is mapped"), e);
+    while !mark(file).map_err(cannot)? {
         if Instant::now() > deadline {
             let message = format!("{place} is kept locked by somebody who is about to remove it, or says so");
             return Err(Error::new(ErrorKind::Busy, message));
         }
         thread::sleep(Duration::from_micros(200));
     }
-    if file::is_unlinked(file) {
+    // Not whether any name leads to it: it may have a second one, and not every file system counts them.
+    if !place.path().is_some_and(|path| file::is_at(file, &path)) {
         return Err(Error::new(ErrorKind::NotFound, format!("{place} was removed while it was opened")));
     }
     Ok(())
 }
 
-/// Says that this process has mapped that file: `false` if somebody has it for himself.
-pub(super) fn is_marked(file: &File) -> bool {
-    locks::lock(file, MAPPED, locks::Claim::Together).unwrap_or(true)
+/// Says that this process has mapped that file: `false` if somebody has it for himself. Where there are no locks, nobody is
+/// told; but who could not be told for another reason would have the region removed under his hands.
+pub(super) fn mark(file: &File) -> io::Result<bool> {
+    match locks::lock(file, MAPPED, locks::Claim::Together) {
+        Err(e) if matches!(e.raw_os_error(), Some(libc::EINVAL | libc::EOPNOTSUPP | libc::ENOSYS)) => Ok(true),
+        marked => marked,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_cannot_be_told_of_is_not_told_that_all_is_well() {
+        // Of a file that may not be read no lock can be had together with others: EBADF.
+        let file = File::options().write(true).open("/dev/null").unwrap();
+        assert_eq!(mark(&file).unwrap_err().raw_os_error(), Some(libc::EBADF));
+        assert!(mark(&file::anonymous(false).unwrap()).unwrap());
+    }
 }

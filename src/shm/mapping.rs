@@ -12,6 +12,7 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use super::handle::Descriptor;
 use super::header::{Header, kind_of};
@@ -35,6 +36,21 @@ pub(super) struct Mapping {
     place: Place,
 }
 
+/// What a mapping is turned into, before a new one gets its name: so that what fails leaves nothing behind.
+pub(super) trait Whole: Sized {
+    fn of(mapping: Mapping) -> Result<Self, Error>;
+    fn mapping(&self) -> &Mapping;
+}
+
+impl Whole for Mapping {
+    fn of(mapping: Mapping) -> Result<Self, Error> {
+        Ok(mapping)
+    }
+    fn mapping(&self) -> &Mapping {
+        self
+    }
+}
+
 impl Mapping {
     /// A region without a name, which only this process and those that it hands it to can reach.
     ///
@@ -50,15 +66,16 @@ impl Mapping {
     }
 
     /// A new region under a name that must be free.
-    pub(super) fn create(
+    pub(super) fn create<R: Whole>(
         place: Place,
         layout: &Layout,
         terms: &Terms,
         fill: impl FnOnce(Vacant<'_>),
-    ) -> Result<Self, Error> {
+    ) -> Result<R, Error> {
         let path = path_of(&place)?;
         let (draft, region) = Self::draft(&path, place, layout, terms, fill)?;
-        region.publish(&draft, &path)?;
+        let region = R::of(region)?;
+        region.mapping().publish(&draft, &path)?;
         Ok(region)
     }
 
@@ -81,16 +98,18 @@ impl Mapping {
 
     /// Whichever is possible. Of several processes that find nothing, each drafts a region and one publishes its own;
     /// the others drop theirs and open that one.
-    pub(super) fn open_or_create(
+    pub(super) fn open_or_create<R: Whole>(
         place: Place,
         layout: &Layout,
         terms: &Terms,
         fill: impl FnOnce(Vacant<'_>),
-    ) -> Result<Self, Error> {
+    ) -> Result<R, Error> {
+        /// That it exists, and is gone when it is opened, time after time, is no race any more.
+        const PATIENCE: Duration = Duration::from_secs(10);
         let path = path_of(&place)?;
         let open = || match Self::open(place.clone(), layout, terms) {
             Err(e) if e.kind() == ErrorKind::NotFound => None,
-            done => Some(done),
+            done => Some(done.and_then(R::of)),
         };
         if let Some(done) = open() {
             return done;
@@ -100,14 +119,19 @@ impl Mapping {
             Err(e) if e.kind() == ErrorKind::NoSpace => return open().unwrap_or(Err(e)),
             draft => draft?,
         };
+        let (region, deadline) = (R::of(region)?, Instant::now() + PATIENCE);
         loop {
-            match region.publish(&draft, &path) {
+            match region.mapping().publish(&draft, &path) {
                 Err(e) if e.kind() == ErrorKind::AlreadyExists => {}
                 done => return done.map(|()| region),
             }
             // It exists. If it has been unlinked by the time it is opened, the draft has another chance.
             if let Some(done) = open() {
                 return done;
+            }
+            if Instant::now() > deadline {
+                let message = format!("{place} exists, and is gone whenever it is opened");
+                return Err(Error::new(ErrorKind::Busy, message));
             }
         }
     }
@@ -117,6 +141,9 @@ impl Mapping {
         let layout = Header::check(&file, layout, &place)?;
         terms.check_size(&layout, &place)?;
         terms.check_pages(&file, &place)?;
+        // The header says that all of it is there, and of a sparse copy it is not true.
+        file::fill_holes(&file, layout.total as u64)
+            .map_err(|e| Error::os(format!("cannot reserve the {} bytes of {place}, which has holes", layout.total), e))?;
         Self::map(file, place, &layout, terms)
     }
 
@@ -185,8 +212,9 @@ impl Mapping {
         let cannot_map = |e| Error::os(format!("cannot map {} bytes of {place}", layout.total), e);
         let memory = Memory::map(&file, layout.total, terms).map_err(cannot_map)?;
         memory.prepare(terms, &place)?;
+        // For tools. If somebody else's lock is in the way, which a scribbler may bring about, they see nobody here.
         if !terms.observes {
-            info::is_marked(&file); // For tools. If it fails, which a scribbler may bring about, they see nobody here.
+            info::mark(&file).map_err(|e| Error::os(format!("cannot say that {place} is mapped"), e))?;
         }
         let descriptor = Descriptor::new(file).map_err(cannot_map)?;
         // SAFETY: both lengths are `layout.total`, and a mapping begins at a page, to which every layout is aligned.
@@ -224,6 +252,7 @@ impl Mapping {
     ) -> Result<Self, Error> {
         let layout = Header::check_memory(memory.header(), memory.length(), layout, &place)?;
         terms.check_size(&layout, &place)?;
+        Header::lend(memory.header());
         // SAFETY: it is as long as the header says, which says what the layout does; and the caller's promise.
         Ok(unsafe { Self::of(memory, None, place, &layout) })
     }
@@ -253,6 +282,7 @@ impl Mapping {
         unsafe { region.payload(WAIT_TABLE).write_bytes(0, layout.total - WAIT_TABLE) };
         fill(Vacant { region: &region, layout });
         Header::write(region.memory.header(), layout);
+        Header::lend(region.memory.header());
         Ok(region)
     }
 }

@@ -7,7 +7,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 /// What is in a region, in words, as far as they fit. Of a type it is the name, without the paths.
 #[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
-pub(super) struct What([u8; 48]);
+pub(super) struct What([u8; 47]);
 
 impl What {
     pub(super) fn of<T>() -> Self {
@@ -15,7 +15,7 @@ impl What {
     }
 
     pub(super) fn new(text: &str) -> Self {
-        let mut bytes = [0; 48];
+        let mut bytes = [0; 47];
         let mut end = text.len().min(bytes.len());
         while !text.is_char_boundary(end) {
             end -= 1;
@@ -68,7 +68,7 @@ mod tests {
                 .replace("Mutex<u64>", "Mutex<u64, Futex>")
                 .replace(", Futex", "")
         );
-        assert_eq!(What::new(&"ä".repeat(30)).text(), Some(&*"ä".repeat(24)));
-        assert_eq!((What([0; 48]).text(), What([0xff; 48]).text(), What([b'\n'; 48]).text()), (None, None, None));
+        assert_eq!(What::new(&"ä".repeat(30)).text(), Some(&*"ä".repeat(23)));
+        assert_eq!((What([0; 47]).text(), What([0xff; 47]).text(), What([b'\n'; 47]).text()), (None, None, None));
     }
 }

@@ -13,7 +13,10 @@
 //! | whether slot 5 is attached | its byte locked | since the epoch in the slot, or later: one who has not written his yet leaves an older one's there |
 //! | | not locked | nobody has it; who takes it from now on sees every removal that was before the question |
 //! | whether all are later than 7 | somebody in the common slot | no: who is one of a crowd has no epoch |
-//! | | `pinned` set | no: somebody is attached whose file system knows no locks, or who could not open the file again, or has none |
+//! | | `pinned` set | no: somebody is or was attached whose file system knows no locks, or whom somebody else's kept from locking |
+//!
+//! Who may not open the file again, or has no `/proc` to do it by, is one of the crowd by the descriptor that it has. That may
+//! be shared, so what it has locked is locked until all have closed it: too long, but not for ever.
 
 use std::fs::File;
 use std::io;
@@ -29,7 +32,8 @@ const CROWD: u32 = SLOTS as u32;
 /// This process's own place among those attached.
 #[derive(Debug)]
 pub(super) struct Attachment {
-    /// Its own opening of the file, so that its locks are nobody else's; `None`: it is not counted, but pins the region, unless it is an observer's.
+    /// Its own opening of the file, so that its locks are nobody else's, or in a crowd perhaps a shared one; `None`: it is
+    /// not counted, but pins the region, unless it is an observer's.
     lock: Option<File>,
     /// `None`: one of the crowd.
     slot: Option<usize>,
@@ -44,7 +48,8 @@ pub struct Attached {
 }
 
 impl Attached {
-    /// The process that opened the region, unless it did so in another PID namespace, or as one of more than 256.
+    /// The process that opened the region, unless it did so in another PID namespace, as one of more than 256, or
+    /// without the right to open the file once more.
     ///
     /// It may have ended since: then a child lives that it forked while it was attached, which is counted by its place.
     #[must_use]
@@ -59,8 +64,13 @@ impl Attachment {
 
     /// Attaches. An error if something ran out, such as descriptors; what is impossible here pins the region instead.
     pub(super) fn new(file: Option<&File>, head: &Head) -> io::Result<Self> {
-        match file.map_or(Ok(None), |file| Self::counted(file, head)) {
-            Err(e) if matches!(e.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM)) => Err(e),
+        let ran_out = |e: &io::Error| matches!(e.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM));
+        let counted = file.map_or(Ok(None), |file| match Self::counted(file, head) {
+            Err(e) if !ran_out(&e) => Self::among_others(file.try_clone()?),
+            counted => counted,
+        });
+        match counted {
+            Err(e) if ran_out(&e) => Err(e),
             Ok(Some(counted)) => Ok(counted),
             Ok(None) | Err(_) => {
                 head.pinned.store(1, Ordering::Relaxed);
@@ -95,8 +105,13 @@ impl Attachment {
                 return Ok(Some(Self { lock: Some(lock), slot: Some(slot), epoch: now }));
             }
         }
-        let among_others = locks::lock(&lock, CROWD, Claim::Together)?;
-        Ok(among_others.then_some(Self { lock: Some(lock), slot: None, epoch: 0 }))
+        Self::among_others(lock)
+    }
+
+    /// One of the crowd.
+    fn among_others(lock: File) -> io::Result<Option<Self>> {
+        let locked = locks::lock(&lock, CROWD, Claim::Together)?;
+        Ok(locked.then_some(Self { lock: Some(lock), slot: None, epoch: 0 }))
     }
 
     /// Nobody who is attached was so before this epoch. What was removed in an earlier one is nobody's any more.

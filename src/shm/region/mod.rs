@@ -50,7 +50,7 @@ pub use options::RegionOptions;
 use store::Store;
 
 use super::handle::Handle;
-use super::mapping::Mapping;
+use super::mapping::{Mapping, Whole};
 use crate::error::{Error, ErrorKind};
 
 /// Memory that other processes map as well and that holds many objects, each under a name.
@@ -106,6 +106,9 @@ use crate::error::{Error, ErrorKind};
 /// as well.
 ///
 /// A `Region` keeps two descriptors open: the file, and the same once more, by which the kernel knows that it is attached.
+/// Who cannot open it once more, because it was given a [`handle`](Self::handle) to what it may not open, or for want of
+/// `/proc`, is attached by the first: for as long as anybody has that one, the giver among them. Then, and where the
+/// file system knows no locks at all, nothing that was removed is used again; in the latter case never.
 ///
 /// # What is believed
 ///
@@ -189,9 +192,8 @@ impl Region {
     }
 }
 
-/// Who is attached.
-impl Region {
-    fn new(mapping: Mapping) -> Result<Self, Error> {
+impl Whole for Region {
+    fn of(mapping: Mapping) -> Result<Self, Error> {
         let store = Store::new(mapping)?;
         let file = store.mapping.descriptor().map(|descriptor| descriptor.file());
         let attachment = Attachment::new(file, store.head())
@@ -199,6 +201,13 @@ impl Region {
         Ok(Self { store, attachment })
     }
 
+    fn mapping(&self) -> &Mapping {
+        &self.store.mapping
+    }
+}
+
+/// Who is attached.
+impl Region {
     fn observed(mapping: Mapping) -> Result<Self, Error> {
         Ok(Self { store: Store::new(mapping)?, attachment: Attachment::NONE })
     }
@@ -238,10 +247,11 @@ impl Region {
     /// The processes that have opened this region and are still attached, this one among them.
     ///
     /// The kernel knows: those that were killed are not among them, whatever they left. A process that opened it twice is
-    /// there twice. Children that were forked share their parent's place. Out of date as soon as it is known.
+    /// there twice. Children that were forked share their parent's place. Those that could not open the file once more share
+    /// one place, and so do those that are more than 256. Out of date as soon as it is known.
     ///
     /// # Errors
-    /// [`Unsupported`](crate::ErrorKind::Unsupported) where the file system knows no locks, or `/proc` is missing.
+    /// [`Unsupported`](crate::ErrorKind::Unsupported) where the file system knows no locks.
     pub fn attached(&self) -> Result<Vec<Attached>, Error> {
         self.attachment.all(self.store.head()).map_err(|e| self.not_counted(e))
     }

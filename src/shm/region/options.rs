@@ -7,7 +7,7 @@ use super::geometry::{Geometry, first_words};
 use crate::error::{Error, ErrorKind};
 use crate::shm::handle::Handle;
 use crate::shm::layout::Layout;
-use crate::shm::mapping::{Mapping, Vacant};
+use crate::shm::mapping::{Mapping, Vacant, Whole};
 #[cfg(doc)]
 use crate::shm::options::Options;
 use crate::shm::place::Place;
@@ -129,7 +129,7 @@ impl RegionOptions {
     #[allow(clippy::missing_errors_doc)]
     pub fn anonymous(&self, room: usize) -> Result<Region, Error> {
         let (layout, geometry) = self.layout(room)?;
-        Region::new(Mapping::anonymous(&layout, &self.terms, |vacant| begin(vacant, &geometry))?)
+        Region::of(Mapping::anonymous(&layout, &self.terms, |vacant| begin(vacant, &geometry))?)
     }
 
     /// As [`Region::create_file`].
@@ -153,22 +153,22 @@ impl RegionOptions {
     /// As [`Region::from_handle`].
     #[allow(clippy::missing_errors_doc)]
     pub fn from_handle(&self, handle: &Handle) -> Result<Region, Error> {
-        Region::new(handle.attach(&self.layout(0)?.0, &self.terms)?)
+        Region::of(handle.attach(&self.layout(0)?.0, &self.terms)?)
     }
 
     fn create_at(&self, place: Place, room: usize) -> Result<Region, Error> {
         let (layout, geometry) = self.layout(room)?;
-        Region::new(Mapping::create(place, &layout, &self.terms, |vacant| begin(vacant, &geometry))?)
+        Mapping::create(place, &layout, &self.terms, |vacant| begin(vacant, &geometry))
     }
 
     fn open_at(&self, place: Place) -> Result<Region, Error> {
         let mapping = Mapping::open(place, &self.layout(0)?.0, &self.terms)?;
-        if self.terms.observes { Region::observed(mapping) } else { Region::new(mapping) }
+        if self.terms.observes { Region::observed(mapping) } else { Region::of(mapping) }
     }
 
     fn open_or_create_at(&self, place: Place, room: usize) -> Result<Region, Error> {
         let (layout, geometry) = self.layout(room)?;
-        Region::new(Mapping::open_or_create(place, &layout, &self.terms, |vacant| begin(vacant, &geometry))?)
+        Mapping::open_or_create(place, &layout, &self.terms, |vacant| begin(vacant, &geometry))
     }
 
     fn layout(&self, room: usize) -> Result<(Layout, Geometry), Error> {

@@ -29,7 +29,7 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 pub(crate) use map::{Aligned, in_whole_pages, lock, lock_limit, make_huge, populate, reserved_page};
-pub(crate) use memory::{page_size, reserve};
+pub(crate) use memory::{fill_holes, page_size, reserve};
 
 use super::{done, uninterrupted};
 
@@ -47,11 +47,6 @@ pub(crate) fn open(path: &Path) -> io::Result<File> {
 pub(crate) fn open_to_look(path: &Path) -> io::Result<File> {
     let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY;
     OpenOptions::new().read(true).custom_flags(flags).open(path)
-}
-
-/// Whether no name leads to the file any more.
-pub(crate) fn is_unlinked(file: &File) -> bool {
-    file.metadata().is_ok_and(|about| about.nlink() == 0)
 }
 
 /// Whether this path leads to the file, and not to another.

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 
 use super::super::{done, uninterrupted};
 use super::in_whole_pages;
@@ -19,12 +19,31 @@ pub(crate) fn reserve(file: &File, size: u64) -> io::Result<()> {
         // A tmpfs without a limit, as is under every memfd, would not refuse but eat memory until the OOM killer comes.
         return Err(io::Error::from_raw_os_error(libc::ENOSPC));
     }
-    let reserved = in_pieces(size, |start, length| allocate(file, start, length));
+    let reserved = in_pieces(size, |start, length| allocate(file, 0, start, length));
     reserved.or_else(|(start, e)| match e.raw_os_error() {
         // EOPNOTSUPP: the file system cannot reserve. ENOSYS: nor can the kernel (sandboxes).
         Some(libc::EOPNOTSUPP | libc::ENOSYS) => fill_with_zeros(file, start, size),
         _ => Err(e),
     })
+}
+
+/// Makes sure that the first `size` bytes of a file that has as many are really there, if it has holes and the file system
+/// can fill them. No byte changes.
+pub(crate) fn fill_holes(file: &File, size: u64) -> io::Result<()> {
+    const BLOCK: u64 = 512; // in which `stat` counts, whatever the file system's are
+    let about = file.metadata()?;
+    if about.blocks().saturating_mul(BLOCK) >= about.len() {
+        return Ok(());
+    }
+    let size = in_whole_pages(file, size)?;
+    if is_in_memory(file)? && size > memory_and_swap()? {
+        return Err(io::Error::from_raw_os_error(libc::ENOSPC)); // as in `reserve`
+    }
+    match in_pieces(size, |start, length| allocate(file, libc::FALLOC_FL_KEEP_SIZE, start, length)) {
+        // As in `reserve`; to write zeros by hand would be to write over what others write.
+        Err((_, e)) if matches!(e.raw_os_error(), Some(libc::EOPNOTSUPP | libc::ENOSYS)) => Ok(()),
+        done => done.map_err(|(_, e)| e),
+    }
 }
 
 /// Reserves the whole at once, and if signals come in between, in smaller and smaller pieces.
@@ -45,11 +64,11 @@ fn in_pieces(size: u64, mut allocate: impl FnMut(u64, u64) -> io::Result<()>) ->
     Ok(())
 }
 
-fn allocate(file: &File, start: u64, length: u64) -> io::Result<()> {
+fn allocate(file: &File, mode: i32, start: u64, length: u64) -> io::Result<()> {
     let too_large = |_| io::Error::from_raw_os_error(libc::EFBIG);
     let (start, length) = (start.try_into().map_err(too_large)?, length.try_into().map_err(too_large)?);
     // SAFETY: only integers are passed; the borrowed file keeps the descriptor open.
-    done(unsafe { libc::fallocate(file.as_raw_fd(), 0, start, length) }).map(drop)
+    done(unsafe { libc::fallocate(file.as_raw_fd(), mode, start, length) }).map(drop)
 }
 
 /// Reserving by hand. Nobody else has the file yet, so no byte of anybody is overwritten.
