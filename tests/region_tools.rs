@@ -5,6 +5,7 @@
 mod shm_support;
 mod support;
 
+use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use shm_support::{Name, in_child};
@@ -73,6 +74,7 @@ fn objects_are_described_by_their_kind() {
     let pool = region.get_or_init::<PermitPool<20>>("pool").unwrap();
     let permits = [pool.acquire().unwrap(), pool.acquire().unwrap()];
     let reading = region.get_or_init::<RwLock<u64>>("rwlock").unwrap().read().unwrap();
+    let odd = region.get_or_init::<RwLock<u64, 11>>("odd rwlock").unwrap().read().unwrap();
     region.get_or_init::<OnceCell<[u64; 2]>>("cell").unwrap();
     region.get_or_init_with("barrier", || Barrier::new(3)).unwrap();
     region.get_or_init::<Barrier<PosixSem, 3>>("members").unwrap();
@@ -84,6 +86,7 @@ fn objects_are_described_by_their_kind() {
         ("mutex", "Mutex<[u64; 9]>", Some("held by tid"), 1),
         ("pool", "PermitPool<20>", Some("available: 18"), 2),
         ("rwlock", "RwLock<u64, 16>", Some("readers: [Owner"), 1),
+        ("odd rwlock", "RwLock<u64, 11>", Some("of 11 slots for readers 8 were"), 1),
         ("cell", "OnceCell<[u64; 2]>", Some("not completed"), 0),
         ("barrier", "Barrier", Some("parties: 3"), 0),
         ("members", "Barrier<3> on PosixSem", Some("parties: 1"), 0),
@@ -102,7 +105,7 @@ fn objects_are_described_by_their_kind() {
         assert!(object.holders().iter().all(|holder| holder.tid() == me && holder.is_alive()));
         assert!(!object.recover().unwrap_or(false), "nobody is dead");
     }
-    drop((mutex, permits, reading));
+    drop((mutex, permits, reading, odd));
 }
 
 /// Types of a user's own may be called what they like: nobody looks into them, let alone writes.
@@ -149,12 +152,13 @@ fn what_the_dead_hold_is_recovered_for_an_operator() {
             (region.get_or_init::<Lock>("lock").unwrap(), region.get_or_init::<RLock<KernelRobust>>("rlock").unwrap());
         let mutex = region.get_or_init::<Mutex<u64>>("mutex").unwrap();
         let rwlock = region.get_or_init::<RwLock<u64, 4>>("rwlock").unwrap();
+        let odd = region.get_or_init::<RwLock<u64, 37, PosixSem>>("odd rwlock").unwrap();
         let dead = die_after(|| {
             lock.acquire().unwrap();
             rlock.acquire().unwrap();
-            std::mem::forget((mutex.lock().unwrap(), rwlock.write().unwrap()));
+            std::mem::forget((mutex.lock().unwrap(), rwlock.write().unwrap(), odd.write().unwrap()));
         });
-        assert_eq!(region.objects().len(), 4);
+        assert_eq!(region.objects().len(), 5);
         for object in region.objects() {
             assert!(object.recover().unwrap(), "{}", object.name());
             assert!(!object.recover().unwrap(), "{}", object.name());
@@ -163,6 +167,46 @@ fn what_the_dead_hold_is_recovered_for_an_operator() {
         drop(dead);
         lock.try_acquire().unwrap();
         rlock.try_acquire().unwrap();
-        assert!(mutex.is_poisoned() && rwlock.is_poisoned());
+        assert!(mutex.is_poisoned() && rwlock.is_poisoned() && odd.is_poisoned());
+    });
+}
+
+/// A writer that was killed while it waited for readers has torn nothing, and is a dead holder all the same.
+#[test]
+fn a_writer_that_died_before_it_was_let_in_is_recovered() {
+    in_child(|| {
+        let region = Region::anonymous(1 << 16).unwrap();
+        let rwlock = region.get_or_init::<RwLock<u64, 4>>("rwlock").unwrap();
+        let reading = rwlock.read().unwrap();
+        let mut writer = fork(|| drop(rwlock.write()));
+        eventually("it waits", || if rwlock.writer().is_some() { Ok(()) } else { Err("nobody".into()) });
+        writer.kill();
+        drop(reading);
+        let object = &region.objects()[0];
+        assert!(object.recover().unwrap() && !object.recover().unwrap());
+        assert!(!rwlock.is_poisoned() && object.holders().is_empty());
+    });
+}
+
+/// Of a holder in another PID namespace nobody can know that it is dead, but who runs both.
+#[test]
+fn the_regions_own_locks_are_broken_by_who_knows() {
+    in_child(|| {
+        const NOBODY_KNOWN: [u8; 8] = 0x3fff_ffff_u64.to_ne_bytes();
+        let name = Name::new("broken");
+        let region = Region::options().objects(4).create(&name, 4096).unwrap();
+        let list = region.list("list", [1, 2]).unwrap();
+        let file = std::fs::File::options().write(true).open(name.path()).unwrap();
+        let list_begin = 4096 + 8448 + 4 * 256;
+        for at in [4096, list_begin + 16 + 32] {
+            file.write_all_at(&NOBODY_KNOWN, at).unwrap();
+        }
+        // SAFETY: nobody else has it.
+        assert_eq!([(); 2].map(|()| unsafe { region.recover_directory() }), [2, 0]);
+        let ((), took) = timed(|| {
+            region.get_or_init::<Lock>("new").unwrap();
+            list.set(1, 7).unwrap();
+        });
+        assert!(took < SOON, "{took:?}");
     });
 }

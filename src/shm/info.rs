@@ -163,9 +163,8 @@ pub fn unlink_unused(name: &str) -> Result<bool, Error> {
     let path = place.path().unwrap_or_default();
     let cannot = |e| Error::os(format!("cannot unlink {place}"), e);
     let file = file::open(&path).map_err(cannot)?;
-    let unsupported = |why: String| {
-        Error::new(ErrorKind::Unsupported, format!("whether {place} is mapped cannot be told: {why}"))
-    };
+    let unsupported =
+        |why: String| Error::new(ErrorKind::Unsupported, format!("whether {place} is mapped cannot be told: {why}"));
     let (header, _) = Header::read(&file, &place)?;
     if header.version != Header::VERSION {
         return Err(unsupported(format!("its format is of version {}", header.version)));

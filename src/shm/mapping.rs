@@ -142,8 +142,9 @@ impl Mapping {
         terms.check_size(&layout, &place)?;
         terms.check_pages(&file, &place)?;
         // The header says that all of it is there, and of a sparse copy it is not true.
-        file::fill_holes(&file, layout.total as u64)
-            .map_err(|e| Error::os(format!("cannot reserve the {} bytes of {place}, which has holes", layout.total), e))?;
+        file::fill_holes(&file, layout.total as u64).map_err(|e| {
+            Error::os(format!("cannot reserve the {} bytes of {place}, which has holes", layout.total), e)
+        })?;
         Self::map(file, place, &layout, terms)
     }
 

@@ -1,5 +1,6 @@
 //! The crate's own locks inside a region: nobody holds one for long, so who cannot have it gets an error and does not wait
-//! for ever, be its holder stopped or made up by somebody who scribbles. What a dead holder leaves is in order, always.
+//! for ever, be its holder stopped or made up by somebody who scribbles, or one of whom it cannot be told whether it is
+//! dead. What a dead holder leaves is in order, always.
 
 use std::fmt::Display;
 use std::time::{Duration, Instant};
@@ -26,6 +27,11 @@ pub(super) fn hold(lock: &Lock, what: impl Display) -> Result<Held<'_>, Error> {
             }
         }
     }
+}
+
+/// Frees the lock, whoever holds it; whether anybody did.
+pub(super) fn break_open(lock: &Lock) -> bool {
+    lock.release().is_ok()
 }
 
 impl Drop for Held<'_> {

@@ -15,7 +15,7 @@ use bytes::{HEAD, Slot, first_words, words_of};
 use super::Region;
 use super::directory::Wanted;
 use super::entry::Record;
-use super::held::hold;
+use super::held::{break_open, hold};
 use super::item::Item;
 use super::kind::Kind;
 use crate::atomic::{AtomicU64, Ordering, fence};
@@ -119,6 +119,11 @@ impl Region {
 }
 
 impl List<'_> {
+    /// Frees the locks of its items, whoever holds them; how many were held.
+    pub(super) fn break_open(&self) -> usize {
+        self.slots.iter().filter(|slot| break_open(&slot.lock)).count()
+    }
+
     /// How many items it has: always the same.
     #[must_use]
     pub fn len(&self) -> usize {

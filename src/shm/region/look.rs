@@ -83,7 +83,9 @@ impl<const READERS: usize, W: Wait> Look for RwLock<(), READERS, W> {
     }
     fn recover(&self) -> Option<bool> {
         let dead = self.writer().is_some_and(|writer| !writer.is_alive());
-        Some(dead && matches!(self.try_write(), Err(TryLockError::Poisoned(_))))
+        // Poisoned only if that one had been let in; one who was killed while readers were inside has torn nothing.
+        drop(dead.then(|| self.try_write()));
+        Some(dead && self.writer().is_none_or(|writer| writer.is_alive()))
     }
 }
 
@@ -152,7 +154,8 @@ impl<'a> Known<'a, '_> {
 
     /// Whether its kind has that name, and no number that it got from a type.
     fn is_unstamped(&self) -> bool {
-        usize::try_from(self.record.align).map(|align| Kind::UNSTAMPED.stamp_for(self.size, align)) == Ok(self.record.stamp)
+        usize::try_from(self.record.align).map(|align| Kind::UNSTAMPED.stamp_for(self.size, align))
+            == Ok(self.record.stamp)
     }
 
     /// What is between `Mutex<` and `>`, or `> on PosixSem`.
@@ -204,14 +207,18 @@ impl<'a> Known<'a, '_> {
         Some(Box::new(Permits(slots)))
     }
 
+    /// The slots come last, so one with fewer of them is a part of it, and the writer's word is in the same place. As many
+    /// of them are looked at as one of these numbers says.
     fn rwlock<W: Wait>(&self, readers: usize) -> Option<Box<dyn Look + 'a>> {
         macro_rules! with_slots {
-            ($($readers:literal),+) => {
-                match readers {
-                    $($readers => Some(Box::new(Borrowed(self.as_::<RwLock<(), $readers, W>>()?))),)+
-                    _ => None,
-                }
-            };
+            ($($slots:literal),+) => {{
+                let mut found: Option<Box<dyn Look + 'a>> = None;
+                $(if $slots <= readers {
+                    let part = Borrowed(self.as_::<RwLock<(), $slots, W>>()?);
+                    found = Some(Box::new(Partly { part, slots: $slots, of: readers }));
+                })+
+                found
+            }};
         }
         with_slots!(1, 2, 3, 4, 5, 6, 7, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 512, 1024)
     }
@@ -229,6 +236,27 @@ impl<'a> Known<'a, '_> {
         among!(AtomicU8, AtomicU16, AtomicU32, AtomicU64, AtomicUsize);
         among!(AtomicI8, AtomicI16, AtomicI32, AtomicI64, AtomicIsize);
         None
+    }
+}
+
+/// A lock for readers, of which the first slots are looked at.
+struct Partly<T> {
+    part: T,
+    slots: usize,
+    of: usize,
+}
+
+impl<T: Look> Look for Partly<T> {
+    fn state(&self) -> String {
+        let state = self.part.state();
+        let Self { slots, of, .. } = self;
+        if slots == of { state } else { format!("{state} (of {of} slots for readers {slots} were looked at)") }
+    }
+    fn holders(&self) -> Vec<Owner> {
+        self.part.holders()
+    }
+    fn recover(&self) -> Option<bool> {
+        self.part.recover()
     }
 }
 

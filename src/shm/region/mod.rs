@@ -96,14 +96,17 @@ use crate::error::{Error, ErrorKind};
 ///
 /// To find an object, nobody waits for anybody. Making and removing is done by one process at a time; if it is killed
 /// meanwhile, the next goes on at once, and if it is stopped for more than ten seconds, that is an error
-/// ([`Busy`](crate::ErrorKind::Busy)).
+/// ([`Busy`](crate::ErrorKind::Busy)). That it was killed must be proven: if it lived in another PID namespace, or its id is
+/// another's by now and there is no `/proc`, it counts as stopped, until an operator says that it is dead
+/// ([`recover_directory`](Self::recover_directory)).
 ///
 /// # Removing
 ///
 /// [`remove`](Self::remove) frees a name at once. The bytes stay as they are for all who may still use them, which are those
 /// who were attached at that time: they are used again when these have gone, by dropping their `Region`, by ending in
 /// whatever way, or by saying that they hold nothing any more ([`renew`](Self::renew)). Children that they have forked count
-/// as well.
+/// as well. `renew` wants the `Region` for itself: who keeps it in a `static`, or lends it out for as long as the program
+/// runs, never says that, and what is removed while it runs stays as it is.
 ///
 /// A `Region` keeps two descriptors open: the file, and the same once more, by which the kernel knows that it is attached.
 /// Who cannot open it once more, because it was given a [`handle`](Self::handle) to what it may not open, or for want of

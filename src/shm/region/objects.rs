@@ -4,6 +4,7 @@ use std::fmt;
 
 use super::Region;
 use super::entry::Record;
+use super::held::break_open;
 use super::look::{Look, look};
 use crate::error::{Error, ErrorKind};
 use crate::owner::Owner;
@@ -34,6 +35,33 @@ impl Region {
     #[must_use]
     pub fn kept_bytes(&self) -> usize {
         self.store.usage().kept
+    }
+}
+
+/// For an operator.
+impl Region {
+    /// Frees the locks by which the region itself is changed, whoever holds them: that of the directory, and those of the
+    /// items of lists. How many were held.
+    ///
+    /// Nobody need do that as long as it can be proven that a holder is dead: the next one takes over by itself. It cannot if
+    /// the holder lived in another PID namespace, or if there is no `/proc` and another thread has got its id; then what has
+    /// to wait for the lock is [`Busy`](ErrorKind::Busy), for ever. What was being made or removed then is so, or is not.
+    ///
+    /// # Safety
+    /// Nobody makes or removes an object of the region or sets an item of a list of it at this moment, in whatever process:
+    /// all who have begun that, and have not ended it, are dead. Otherwise two may be given the same bytes.
+    ///
+    /// ```
+    /// let region = shmsync::Region::anonymous(4096)?;
+    /// // SAFETY: nobody else has the region.
+    /// assert_eq!(unsafe { region.recover_directory() }, 0);
+    /// # Ok::<(), shmsync::Error>(())
+    /// ```
+    #[allow(unsafe_code)]
+    pub unsafe fn recover_directory(&self) -> usize {
+        let directory = usize::from(break_open(&self.store.head().lock));
+        let lists = self.store.live().filter_map(|record| self.list_at("", record).ok());
+        lists.fold(directory, |broken, list| broken + list.break_open())
     }
 }
 
@@ -84,7 +112,8 @@ impl ObjectInfo<'_> {
     }
 
     /// Who holds it, dead or alive: the holder of a lock, a writer and readers, those with a permit. Nobody, where none
-    /// holds it or such an object has no holders. Out of date as soon as it is known.
+    /// holds it or such an object has no holders. Of an `RwLock` with an odd number of slots not all readers are seen; its
+    /// [`state`](Self::state) says so then. Out of date as soon as it is known.
     #[must_use]
     pub fn holders(&self) -> Vec<Owner> {
         self.look().map_or_else(Vec::new, |object| object.holders())

@@ -150,7 +150,8 @@ impl Region {
     /// Removes the object of that name, and has its bytes used again at once.
     ///
     /// # Safety
-    /// Nobody has a reference to the object any more, in this process or in another.
+    /// Nobody has a reference to the object any more, in this process or in another, and nobody is looking its name up at
+    /// this moment: who has found it just now is about to have one.
     #[allow(unsafe_code)]
     pub unsafe fn remove_now(&self, name: &str) -> Result<(), Error> {
         self.store.remove(name, true)
@@ -189,12 +190,7 @@ impl Region {
         self.store.at(offset).ok_or_else(|| self.store.damaged(name))
     }
 
-    fn array_at<T: FromBytes + Sync>(
-        &self,
-        name: &str,
-        wanted: &Wanted,
-        record: &Record,
-    ) -> Result<&[T], Error> {
+    fn array_at<T: FromBytes + Sync>(&self, name: &str, wanted: &Wanted, record: &Record) -> Result<&[T], Error> {
         let (offset, size) = wanted.check(&self.store, name, record)?;
         let whole = size % size_of::<T>() == 0;
         let all = self.store.slice(offset, size / size_of::<T>()).filter(|_| whole);
