@@ -6,9 +6,9 @@ mod shm_support;
 mod support;
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use shm_support::{Name, become_nobody, in_child, mount_one_mebibyte, own_mounts};
+use shm_support::{Name, in_child};
 use shmsync::{ErrorKind, Lock, Mutex, Region, Semaphore};
 use support::*;
 
@@ -239,118 +239,41 @@ fn nobody_writes_into_what_others_have_in_hand() {
     });
 }
 
-/// Who may not open the file any more still counts, and cannot renew.
+/// Whoever asks for an object or a new one gets one, whoever removes it meanwhile.
 #[test]
-fn who_has_given_up_his_rights_stays_attached() {
+fn what_may_be_made_is_never_missing() {
     in_child(|| {
-        let name = Name::new("rights");
-        let mut region = Region::create(&name, 4096).unwrap();
-        region.array::<u8>("all", 4096).unwrap();
-        region.remove("all").unwrap();
-        let turn = Shm::new(Tally::new());
-        let mut served = Region::open(&name).unwrap();
-        let child = fork(|| {
-            become_nobody();
-            assert_eq!(served.renew().unwrap_err().kind(), ErrorKind::PermissionDenied);
-            assert_eq!(served.attached().unwrap().len(), 2);
-            assert_eq!(served.array::<u8>("new", 4096).unwrap_err().kind(), ErrorKind::NoSpace);
-            turn.up();
-            turn.reaches(2);
-        });
-        drop(served);
-        turn.reaches(1);
-        region.renew().unwrap();
-        assert_eq!(region.array::<u8>("new", 4096).unwrap_err().kind(), ErrorKind::NoSpace);
-        turn.up();
-        join([child]);
-        // The child had the parent's `region` as well, until it ended.
-        region.array::<u8>("new", 4096).unwrap();
-    });
-}
-
-/// Who was given a region that he may not open is attached by the descriptor that he was given: nothing is used again for
-/// as long as anybody has that, and no longer.
-#[test]
-fn who_may_not_open_it_is_attached_by_what_he_was_given() {
-    in_child(|| {
-        let name = Name::new("given");
-        let mut region = Region::create(&name, 4096).unwrap();
-        let handle = region.handle();
-        let child = fork(|| {
-            become_nobody();
-            let mut given = Region::from_handle(&handle).unwrap();
-            given.array::<u8>("all", 4096).unwrap();
-            let attached = given.attached().unwrap();
-            assert_eq!((attached.len(), attached.iter().filter(|one| one.pid().is_none()).count()), (2, 1));
-            assert_eq!(given.renew().unwrap_err().kind(), ErrorKind::PermissionDenied);
-        });
-        join([child]);
-        drop(handle);
-        region.remove("all").unwrap();
-        region.renew().unwrap();
-        assert_eq!(region.array::<u8>("new", 4096).unwrap_err().kind(), ErrorKind::NoSpace);
-        assert_eq!(region.kept_bytes(), 4096);
-        // The giver has it no more than the child does.
-        drop(region);
-        let region = Region::open(&name).unwrap();
-        region.array::<u8>("new", 4096).unwrap();
-    });
-}
-
-/// Without `/proc` no file can be opened once more: who is attached then counts until it has gone.
-#[test]
-fn without_proc_one_is_attached_all_the_same() {
-    in_child(|| {
-        let name = Name::new("no-proc");
-        let mut region = Region::create(&name, 4096).unwrap();
-        region.array::<u8>("all", 4096).unwrap();
-        let turn = Shm::new(Tally::new());
-        let child = fork(|| {
-            own_mounts();
-            mount_one_mebibyte(std::path::Path::new("/proc"));
-            let theirs = Region::open(&name).unwrap();
-            assert_eq!(theirs.attached().unwrap().len(), 2);
-            turn.up();
-            turn.reaches(2);
-        });
-        turn.reaches(1);
-        assert_eq!(region.attached().unwrap().len(), 2);
-        region.remove("all").unwrap();
-        region.renew().unwrap();
-        assert_eq!(region.array::<u8>("new", 4096).unwrap_err().kind(), ErrorKind::NoSpace);
-        turn.up();
-        join([child]);
-        // The child had this one as well, until it ended.
-        region.renew().unwrap();
-        region.array::<u8>("new", 4096).unwrap();
-    });
-}
-
-/// What cannot be attached to for want of a descriptor is not made.
-#[test]
-fn what_cannot_be_made_whole_leaves_nothing_behind() {
-    in_child(|| {
-        let name = Name::new("no-descriptor");
-        let free = |descriptors: usize| {
-            let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-            // SAFETY: a local that is written, then read; this child alone has the limit.
-            unsafe {
-                assert_eq!(libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit), 0);
-                limit.rlim_cur = 3 + descriptors as libc::rlim_t;
-                assert_eq!(libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit), 0);
+        let name = Name::new("never-missing");
+        drop(Region::options().objects(64).create(&name, 1 << 14).unwrap());
+        let until = Instant::now() + Duration::from_secs(1);
+        // Each attaches for itself, and says now and then that it has nothing in hand, so that there is room.
+        let again = |work: &(dyn Fn(&Region) -> Option<ErrorKind> + Sync)| {
+            let mut region = Region::open(&name).unwrap();
+            while Instant::now() < until {
+                match work(&region) {
+                    Some(ErrorKind::NoSpace) | None => {}
+                    Some(other) => panic!("{other:?}"),
+                }
+                region.renew().unwrap();
             }
         };
-        // SAFETY: whatever this child inherited it does not use; descriptors of others are not concerned.
-        unsafe { libc::close_range(3, libc::c_uint::MAX, 0) };
-        for descriptors in 0..2 {
-            free(descriptors);
-            for attempt in [Region::create, Region::open_or_create] {
-                let error = attempt(&name, 4096).unwrap_err();
-                assert_eq!(error.kind(), ErrorKind::Os, "{error}");
-                assert!(!name.path().exists(), "with {descriptors} descriptors");
+        std::thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| {
+                    again(&|region| {
+                        let all = (0..50).map(|_| region.get_or_init_with("it", || Semaphore::new(1)).map(drop));
+                        all.filter_map(Result::err).map(|error| error.kind()).find(|&kind| kind != ErrorKind::NoSpace)
+                    });
+                });
             }
-        }
-        free(2);
-        let _region = Region::open_or_create(&name, 4096).unwrap();
+            scope.spawn(|| {
+                again(&|region| {
+                    for _ in 0..50 {
+                        let _ = region.remove("it");
+                    }
+                    None
+                });
+            });
+        });
     });
 }
