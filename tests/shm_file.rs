@@ -156,3 +156,17 @@ fn the_holes_of_a_copy_are_filled() {
         region.iter().for_each(|byte| byte.store(1, Ordering::Relaxed));
     });
 }
+
+/// Paths are often somebody else's words, and errors are often shown in a terminal. (Found by the fuzz target `names`.)
+#[test]
+fn errors_show_paths_with_escapes() {
+    let path = Path::new("/nowhere\x1b[31m/region");
+    for error in [
+        Shared::create_file(path, AtomicU64::new(7)).unwrap_err(),
+        Shared::<AtomicU64>::open_file(path).unwrap_err(),
+        Shared::open_or_create_file(path, || AtomicU64::new(7)).unwrap_err(),
+    ] {
+        assert_eq!(error.kind(), ErrorKind::NotFound);
+        assert!(!error.to_string().contains(char::is_control), "{error:?}");
+    }
+}

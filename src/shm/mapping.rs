@@ -182,7 +182,7 @@ impl Mapping {
     ) -> Result<(Draft, Self), Error> {
         let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let (file, draft) = Draft::new(directory, terms.mode).map_err(|e| {
-            Error::os(format!("cannot make {place}: no file can be made in {}", directory.display()), e)
+            Error::os(format!("cannot make {place}: no file can be made in {directory:?}"), e)
         })?;
         Ok((draft, Self::make(file, place, layout, terms, fill)?))
     }
