@@ -62,6 +62,21 @@ pub fn walk(region: &mut Region, steps: &[Step], room: Option<Range<usize>>) {
     }
 }
 
+/// Asks for each object of a sound region, as what it is there. All references must lie in `room`, as for `walk`.
+pub fn tour(region: &Region, room: Option<Range<usize>>) {
+    let within = Within(room);
+    let types =
+        [Type::Lock, Type::Semaphore, Type::Mutex, Type::Pool, Type::RwLock, Type::Event, Type::Event, Type::Cell];
+    for (what, name) in
+        types.into_iter().zip(["lock", "semaphore", "mutex", "pool", "rwlock", "event", "removed", "cell"])
+    {
+        typed(region, name, what, How::Get, &within);
+    }
+    _ = region.get_array::<AtomicU64>("array").map(|array| within.check(array));
+    _ = region.get_value::<AtomicU64>("value").map(|number| within.check(number));
+    _ = region.get_list("list").map(|list| format!("{list:?}"));
+}
+
 struct Within(Option<Range<usize>>);
 
 impl Within {

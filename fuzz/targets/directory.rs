@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
 use shmsync::{Event, Handle, Lock, OnceCell, PermitPool, Region, RwLock, Semaphore};
-use shmsync_fuzz::using::{Step, walk};
+use shmsync_fuzz::using::{Step, tour, walk};
 use shmsync_fuzz::watch::soon;
 use shmsync_fuzz::words::{Scribble, remember_me};
 
@@ -32,10 +32,10 @@ const END: u64 = HEAP + ROOM;
 struct Input {
     /// Whether the region is opened anew after the scribbling, as another process would.
     anew: bool,
-    changes: Vec<(Where, Scribble)>,
+    changes: Vec<(Where, What)>,
     steps: Vec<Step>,
     /// Between the verbs that come before it and those behind.
-    later: Vec<(Where, Scribble)>,
+    later: Vec<(Where, What)>,
     more: Vec<Step>,
 }
 
@@ -48,9 +48,27 @@ enum Where {
     Slot(u16),
     /// A word of an entry: which, and the how manieth.
     Entry(u8, u8),
+    /// Of its first words, which say where the object is, and whether.
+    Field(u8, u8),
     Heap(u16),
     /// A word of the object that the entry is of.
     Object(u8, u8),
+}
+
+#[derive(Arbitrary, Debug, Clone, Copy)]
+enum What {
+    Scribble(Scribble),
+    /// Somewhere about the heap, where an object could begin.
+    Place(u16),
+}
+
+impl What {
+    fn word(self) -> u64 {
+        match self {
+            Self::Scribble(word) => word.word(),
+            Self::Place(at) => u64::from(at) % (END + 4096 - PAYLOAD) & !63,
+        }
+    }
 }
 
 struct Victim {
@@ -101,12 +119,13 @@ impl Victim {
         Self { region, handle, file, sound, room: start..start + ROOM as usize, canary }
     }
 
-    fn write(&self, place: Where, word: Scribble) {
+    fn write(&self, place: Where, word: What) {
         let at = match place {
             Where::Waits(at) => 128 + u64::from(at) % (PAYLOAD - 128),
             Where::Head(at) => PAYLOAD + u64::from(at) % 32,
             Where::Slot(at) => SLOTS + u64::from(at) % (DIRECTORY - SLOTS),
             Where::Entry(which, at) => DIRECTORY + u64::from(which) % ENTRIES * ENTRY + u64::from(at),
+            Where::Field(which, at) => DIRECTORY + u64::from(which) % ENTRIES * ENTRY + u64::from(at % 7) * 8,
             Where::Heap(at) => HEAP + u64::from(at) % ROOM,
             Where::Object(which, at) => {
                 let entry = DIRECTORY + u64::from(which) % ENTRIES * ENTRY;
@@ -162,11 +181,17 @@ fn run(victim: &mut Victim, input: &Input) {
                 opened = Region::from_handle(&victim.handle).ok();
             }
             if let Some(region) = &mut opened {
-                soon(|| walk(region, steps, None));
+                soon(|| {
+                    walk(region, steps, None);
+                    tour(region, None);
+                });
             }
         } else {
             let room = victim.room.clone();
-            soon(|| walk(&mut victim.region, steps, Some(room)));
+            soon(|| {
+                walk(&mut victim.region, steps, Some(room.clone()));
+                tour(&victim.region, Some(room));
+            });
         }
     }
     // An entry that was made over another's is in order, so what is safe in the end counts as well.
