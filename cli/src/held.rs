@@ -16,13 +16,13 @@
 //!
 //! Without a supervisor (`--no-fork`) every end of the command looks like a death.
 
+mod signals;
+
 use crate::Failure;
 use crate::place::{self, Refusal};
-use procfs::process::Process;
-use rustix::process::{Pid, Signal, kill_process, set_parent_process_death_signal};
-use shmsync::{AcquireError, Options, Region, RegionOptions, Shared};
-use signal_hook::consts::signal::{SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
-use signal_hook::iterator::Signals;
+use rustix::process::{Signal, set_parent_process_death_signal};
+use shmsync::{AcquireError, Lock, Options, Owner, Region, RegionOptions, Shared};
+use signals::Signals;
 use std::ffi::OsString;
 use std::io;
 use std::os::unix::process::{CommandExt, ExitStatusExt, parent_id};
@@ -80,30 +80,6 @@ fn seconds(text: &str) -> Result<Duration, String> {
     Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
 }
 
-/// What was in the way, as far as it concerns who runs commands.
-pub(crate) enum Obstacle {
-    Acquiring(AcquireError),
-    Region(Refusal),
-}
-
-impl From<AcquireError> for Obstacle {
-    fn from(error: AcquireError) -> Self {
-        Self::Acquiring(error)
-    }
-}
-
-impl From<shmsync::Error> for Obstacle {
-    fn from(error: shmsync::Error) -> Self {
-        Self::Region(error.into())
-    }
-}
-
-impl From<Refusal> for Obstacle {
-    fn from(refusal: Refusal) -> Self {
-        Self::Region(refusal)
-    }
-}
-
 /// The moment until which to wait: `None` for ever.
 pub(crate) type Until = Option<Instant>;
 
@@ -124,29 +100,39 @@ impl Run {
         !self.no_fork && self.supervisor.is_none()
     }
 
-    /// As the worker, or as the only process: acquires, and becomes the command. Returns only if that fails; what
-    /// `acquire` returned is dropped then, which must release it.
-    pub(crate) fn become_holder<H>(&self, acquire: impl FnOnce(Until) -> Result<H, Obstacle>) -> Failure {
+    /// As the worker, or as the only process, before it acquires: binds it to its supervisor, and says until when to wait
+    /// and who it is. A [`become_command`](Self::become_command) follows.
+    pub(crate) fn prepare(&self) -> Result<(Until, Owner), Failure> {
         if let Some(supervisor) = self.supervisor {
             // Nobody would want a command that begins long after its supervisor was killed. Who was killed before this
             // call is not told of by a signal.
             if let Err(error) = set_parent_process_death_signal(Some(Signal::KILL)) {
-                return Failure::Exit(OWN_FAILURE, Some(format!("cannot bind to the supervisor: {error}")));
+                return Err(Failure::Exit(OWN_FAILURE, Some(format!("cannot bind to the supervisor: {error}"))));
             }
             if parent_id() != supervisor {
-                return Failure::Exit(OWN_FAILURE, None);
+                return Err(Failure::Exit(OWN_FAILURE, None));
             }
         }
-        let timeout = if self.no_wait { Some(Duration::ZERO) } else { self.timeout };
-        let until = timeout.map(|timeout| Instant::now().checked_add(timeout));
-        let held = match acquire(until.flatten()) {
-            Ok(held) => held,
-            Err(Obstacle::Acquiring(AcquireError::WouldBlock | AcquireError::TimedOut)) => {
-                return Failure::Exit(self.conflict_exit_code, None);
-            }
-            Err(Obstacle::Acquiring(error)) => return Failure::Exit(OWN_FAILURE, Some(error.to_string())),
-            Err(Obstacle::Region(refusal)) => return refusal.into(),
+        let Some(me) = me().filter(Owner::is_of_this_namespace) else {
+            // Nobody could prove the command's death, not even by having waited for it, and what it held would stay held.
+            let why =
+                "this process's start time is not to be read in /proc, so nobody could tell that the command has died";
+            return Err(Failure::Exit(OWN_FAILURE, Some(String::from(why))));
         };
+        let timeout = if self.no_wait { Some(Duration::ZERO) } else { self.timeout };
+        Ok((timeout.and_then(|timeout| Instant::now().checked_add(timeout)), me))
+    }
+
+    /// How it ends if what was to be held could not be acquired.
+    pub(crate) fn refused(&self, obstacle: AcquireError) -> Failure {
+        match obstacle {
+            AcquireError::WouldBlock | AcquireError::TimedOut => Failure::Exit(self.conflict_exit_code, None),
+            error => Failure::Exit(OWN_FAILURE, Some(error.to_string())),
+        }
+    }
+
+    /// Becomes the command. Returns only if that fails; `held` is dropped then, which must release it.
+    pub(crate) fn become_command<H>(&self, held: H) -> Failure {
         // From here on the command runs whatever becomes of the supervisor; nothing to be done if this fails.
         let _ = set_parent_process_death_signal(None);
         let error = Command::new(&self.command[0]).args(&self.command[1..]).exec();
@@ -158,11 +144,14 @@ impl Run {
     /// As the supervisor: starts a worker, passes signals on to it and waits for its end. `given_back` is told its id and
     /// how it ended, before the same end is made this process's own.
     pub(crate) fn supervise(&self, give_back: impl FnOnce(u32, ExitStatus)) -> Result<(), Failure> {
-        let failed = |error: io::Error| Failure::Exit(OWN_FAILURE, Some(format!("cannot start the worker: {error}")));
+        let failed = |error: io::Error| {
+            Failure::Exit(OWN_FAILURE, Some(format!("cannot start the worker, by /proc/self/exe: {error}")))
+        };
         // Before the worker is started: a handler is in place when a signal comes for it.
-        let mut signals = Signals::new(signals_to_handle()).map_err(failed)?;
+        let mut signals = Signals::handle().map_err(failed)?;
         let mut worker = self.start_worker().map_err(failed)?;
-        let status = wait(&mut worker, &mut signals).map_err(failed)?;
+        // The worker has inherited what is blocked here, as the command shall.
+        let status = signals.wait(&mut worker).map_err(failed)?;
         give_back(worker.id(), status);
         match (status.code(), status.signal()) {
             (Some(0), _) => Ok(()),
@@ -184,41 +173,16 @@ impl Run {
     }
 }
 
+/// The calling thread, as whoever finds it holding something will see it.
+fn me() -> Option<Owner> {
+    let mine = Lock::new();
+    mine.acquire().ok()?;
+    mine.holder()
+}
+
 /// Beside a command it is told from the command's own failures.
 impl From<Refusal> for Failure {
     fn from(Refusal(why): Refusal) -> Self {
         Self::Exit(OWN_FAILURE, Some(why))
-    }
-}
-
-/// Not those that this process was started to ignore, as `nohup` has it: what is handled here would be the default again
-/// in the command.
-fn signals_to_handle() -> Vec<i32> {
-    let ignored = Process::myself().and_then(|me| me.status()).map_or(0, |status| status.sigign);
-    let all = [SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2].into_iter();
-    all.filter(|signal| ignored & 1 << (signal - 1) == 0).chain([SIGCHLD]).collect()
-}
-
-fn wait(worker: &mut Child, signals: &mut Signals) -> io::Result<ExitStatus> {
-    loop {
-        for signal in signals.wait() {
-            match signal {
-                SIGCHLD => {
-                    if let Some(status) = worker.try_wait()? {
-                        return Ok(status);
-                    }
-                }
-                // From a terminal these go to the command as well, and how it ends is its affair.
-                SIGINT | SIGQUIT => {}
-                other => pass_on(worker, other),
-            }
-        }
-    }
-}
-
-fn pass_on(worker: &Child, signal: i32) {
-    // The worker has not been waited for, so the id is its own; that it has ended just now is no failure.
-    if let Some(signal) = Signal::from_named_raw(signal) {
-        let _ = kill_process(Pid::from_child(worker), signal);
     }
 }

@@ -6,8 +6,9 @@ use crate::place::Place;
 use crate::regions::Found;
 use crate::things::{self, Recovered, Thing};
 use crate::users::Users;
-use crate::who::Who;
+use crate::who::{Who, is_unknown};
 use serde_json::{Value, json};
+use shmsync::Owner;
 use std::io::{IsTerminal, Write};
 use std::time::Duration;
 
@@ -49,7 +50,7 @@ pub(crate) struct InspectArgs {
 const AFTER_RECOVER: &str = "\
 Exit codes:
   0  the dead hold nothing there any more: it is told what was taken over from them
-  1  something could not be taken over
+  1  something could not be taken over, or is held by one of whom nobody here can tell whether it lives
   2  there is no such region or object, or nothing that a dead one could hold; or a wrong option
 
 Taking over says that what a lock guards is in order, or that you have put it in order: the next one who acquires it is
@@ -168,7 +169,7 @@ impl View {
     }
 
     fn json(&self) -> Value {
-        let all = |owners: &[shmsync::Owner]| owners.iter().map(|owner| Who::of(owner).json()).collect::<Vec<_>>();
+        let all = |owners: &[Owner]| owners.iter().map(|owner| Who::of(owner).json()).collect::<Vec<_>>();
         let object = |thing: &Thing| {
             json!({
                 "name": thing.name, "kind": thing.kind, "offset": thing.offset, "size": thing.size, "state": thing.state,
@@ -193,6 +194,12 @@ fn no_object(place: &Place, object: &str) -> Failure {
     Failure::Refused(format!("there is no object {object:?} in {place}"))
 }
 
+/// By whom something is still held after what could be taken over was.
+struct Still {
+    dead: usize,
+    unknown: usize,
+}
+
 pub(crate) fn recover(args: &RecoverArgs) -> Result<(), Failure> {
     let (place, object) = Place::parse_with_object(&args.name);
     let found = Found::at(place.clone())?;
@@ -206,19 +213,23 @@ pub(crate) fn recover(args: &RecoverArgs) -> Result<(), Failure> {
         _ => {}
     }
     let left = things::of(&place, &found.info)?;
-    let still_dead = |name: &Option<String>| {
+    let count = |name: &Option<String>, which: fn(&Owner) -> bool| {
         let of_that_name = left.iter().filter(|thing| thing.name == *name);
-        of_that_name.flat_map(|thing| &thing.holders).filter(|owner| !owner.is_alive()).count()
+        of_that_name.flat_map(|thing| &thing.holders).filter(|owner| which(owner)).count()
+    };
+    let still = |name: &Option<String>| Still {
+        dead: count(name, |owner| !owner.is_alive()),
+        unknown: count(name, is_unknown),
     };
     let rows: Vec<_> = all
         .iter()
         .filter_map(|(name, recovered)| match recovered {
-            Recovered::Holders(n) => Some((name, *n, still_dead(name))),
+            Recovered::Holders(n) => Some((name, *n, still(name))),
             Recovered::Nothing(_) => None,
         })
         .collect();
     if args.json {
-        let object = |(name, n, left): &(&Option<String>, usize, usize)| json!({ "name": name, "recovered": n, "dead_holders_left": left });
+        let object = |(name, n, left): &(&Option<String>, usize, Still)| json!({ "name": name, "recovered": n, "dead_holders_left": left.dead, "holders_of_unknown_life": left.unknown });
         output::print_json(
             &json!({ "region": place.to_string(), "objects": rows.iter().map(object).collect::<Vec<_>>() }),
         )?;
@@ -232,11 +243,15 @@ pub(crate) fn recover(args: &RecoverArgs) -> Result<(), Failure> {
                 n => format!("{n} taken over from dead holders, and released"),
             };
             text += &format!("{}  {did}\n", harmless(&name));
-            if *left > 0 {
-                text += &styled(BAD, format!("  {left} still held by the dead\n"));
+            if left.dead > 0 {
+                text += &styled(BAD, format!("  {} still held by the dead\n", left.dead));
+            }
+            if left.unknown > 0 {
+                let n = left.unknown;
+                text += &styled(BAD, format!("  {n} held by one of whom nobody here can tell whether it lives\n"));
             }
         }
         output::print(&text)?;
     }
-    if rows.iter().all(|(_, _, left)| *left == 0) { Ok(()) } else { Err(Failure::Wrong) }
+    if rows.iter().all(|(_, _, left)| left.dead + left.unknown == 0) { Ok(()) } else { Err(Failure::Wrong) }
 }

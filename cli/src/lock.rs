@@ -3,10 +3,11 @@
 mod home;
 
 use crate::Failure;
-use crate::held::{Obstacle, Run, Until};
+use crate::held::{Run, Until};
 use crate::place::{Place, Refusal};
 use home::Home;
-use shmsync::{AcquireError, Handle, Lock};
+use shmsync::{AcquireError, Error, Handle, Lock, Owner};
+use std::convert::Infallible;
 use std::os::unix::process::ExitStatusExt;
 
 const AFTER: &str = "\
@@ -49,63 +50,76 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let (place, object) = Place::parse_with_object(&args.name);
     let open = || Home::open(&place, object.as_deref(), &args.run);
+    let find = || Home::find(&place, object.as_deref(), &args.run);
     if !args.run.supervises() {
-        return Err(args.run.become_holder(|until| Held::acquire(open, &args.run, until)));
+        return become_holder(&args.run, open, find).map(|never| match never {});
     }
     // Kept open, so that who looks for regions that nobody uses finds it used.
     let home = open()?;
-    args.run.supervise(|holder, status| {
-        if status.signal().is_none() {
-            give_back(&home, holder);
-            // Where the name was given to another meanwhile, the worker took the lock in that one.
-            if let Ok(home) = open() {
-                give_back(&home, holder);
-            }
+    let lock = home.lock().map_err(Refusal::from)?;
+    args.run.supervise(|worker, status| {
+        let end = if status.signal().is_some() { tell_of_death } else { give_back };
+        end(lock, worker);
+        // Where the name was given to another meanwhile, the worker took the lock in that one.
+        if let Ok(lock) = find().as_ref().map_err(|_| ()).and_then(|home| home.lock().map_err(|_| ())) {
+            end(lock, worker);
         }
     })
 }
 
+fn is_held_by(lock: &Lock, worker: u32) -> bool {
+    lock.holder().is_some_and(|owner| owner.tid() == worker)
+}
+
 /// Frees the lock of a command that has ended by itself.
-fn give_back(home: &Home, holder: u32) {
-    let Ok(lock) = home.lock() else { return };
-    if lock.holder().is_some_and(|owner| owner.tid() == holder) && lock.recover().is_ok() {
+fn give_back(lock: &Lock, worker: u32) {
+    if is_held_by(lock, worker) && lock.recover().is_ok() {
         // Nobody can have released it in between but one who does not hold it.
         let _ = lock.release();
     }
 }
 
-struct Held {
-    home: Home,
+/// Marks the lock of a command that was killed. Who waits in another PID namespace could not prove that it is dead.
+fn tell_of_death(lock: &Lock, worker: u32) {
+    // Whoever tries marks it. It may also have been taken over and released in this moment, and then it is taken now.
+    if is_held_by(lock, worker) && lock.try_acquire().is_ok() {
+        let _ = lock.release();
+    }
+}
+
+/// A lock that this thread, and so the command, has taken.
+struct Held<'a> {
+    lock: &'a Lock,
+    me: Owner,
     /// The command inherits the descriptor: it uses the region, though it has not mapped it.
     _use: Handle,
 }
 
-impl Held {
-    fn acquire(open: impl Fn() -> Result<Home, Refusal>, run: &Run, until: Until) -> Result<Self, Obstacle> {
-        loop {
-            let home = open()?;
-            take(home.lock()?, run, until)?;
-            // Somebody may have removed it while this one waited; then others lock another one by this name.
-            let holder = |home: &Home| home.lock().ok().and_then(Lock::holder);
-            if open().is_ok_and(|same| holder(&same) == holder(&home)) {
-                return Ok(Self { _use: home.handle(), home });
-            }
-            release(&home);
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        // Anybody may have released it meanwhile, and another have taken it.
+        if self.lock.holder() == Some(self.me) {
+            let _ = self.lock.release();
         }
     }
 }
 
-impl Drop for Held {
-    fn drop(&mut self) {
-        release(&self.home);
-    }
-}
-
-/// Lets go of what this thread holds.
-fn release(home: &Home) {
-    if let Ok(lock) = home.lock() {
-        // It is held, by this thread.
-        let _ = lock.release();
+fn become_holder(
+    run: &Run,
+    open: impl Fn() -> Result<Home, Refusal>,
+    find: impl Fn() -> Result<Home, Error>,
+) -> Result<Infallible, Failure> {
+    let (until, me) = run.prepare()?;
+    loop {
+        let home = open()?;
+        let lock = home.lock().map_err(Refusal::from)?;
+        take(lock, run, until).map_err(|error| run.refused(error))?;
+        let held = Held { lock, me, _use: home.handle() };
+        // Somebody may have removed it while this one waited; then others lock another one by this name. So what has the
+        // name now must be held by this very thread.
+        if find().is_ok_and(|now| now.lock().is_ok_and(|lock| lock.holder() == Some(me))) {
+            return Err(run.become_command(held));
+        }
     }
 }
 

@@ -1,10 +1,10 @@
 //! `shmsync sem`: at most N commands at a time.
 
 use crate::Failure;
-use crate::held::{Obstacle, Run, Until};
+use crate::held::{Run, Until};
 use crate::permits::for_permits;
 use crate::place::Place;
-use shmsync::PermitPool;
+use shmsync::{AcquireError, PermitPool};
 
 const AFTER: &str = "\
 Exit codes:
@@ -56,14 +56,16 @@ fn run_with<const N: usize>(args: &Args) -> Result<(), Failure> {
     }
     // The command inherits the descriptor: it uses the region, though it has not mapped it.
     let _use = pool.handle();
-    Err(args.run.become_holder(|until| acquire(&pool, &args.run, until)))
+    let (until, _) = args.run.prepare()?;
+    let permit = acquire(&pool, &args.run, until).map_err(|error| args.run.refused(error))?;
+    Err(args.run.become_command(permit))
 }
 
 fn acquire<'a, const N: usize>(
     pool: &'a PermitPool<N>,
     run: &Run,
     until: Until,
-) -> Result<shmsync::Permit<'a, N>, Obstacle> {
+) -> Result<shmsync::Permit<'a, N>, AcquireError> {
     let permit = match until {
         Some(until) => pool.acquire_until(until)?,
         None => pool.acquire()?,

@@ -83,6 +83,12 @@ fn age_of(process: &Process) -> Option<Duration> {
     Duration::try_from_secs_f64((up - started).max(0.0)).ok()
 }
 
+/// Whether nobody here can tell if the thread lives: one of another PID namespace, or that /proc does not show.
+pub(crate) fn is_unknown(owner: &Owner) -> bool {
+    let shown = || std::path::Path::new(&format!("/proc/{}", owner.tid())).exists();
+    owner.is_alive() && !(owner.is_of_this_namespace() && shown())
+}
+
 /// The name of a user, or the number of one who has none.
 pub(crate) fn user_name(uid: u32) -> String {
     let name = uzers::get_user_by_uid(uid).map(|user| harmless(&user.name().to_string_lossy()));

@@ -1,10 +1,14 @@
 //! The tool as a child, and names, directories and processes that vanish with the test.
 #![allow(dead_code, unreachable_pub)] // Every test uses its part.
 
+pub mod locks;
+
+#[allow(unused_imports)] // As above.
+pub use locks::*;
 use rustix::process::{Pid, Signal, kill_process};
 use shmsync::{Semaphore, Shared};
 use shmsync_harness::process;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, ExitStatus, Output, Stdio};
@@ -165,6 +169,23 @@ impl Drop for Running {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Says, past what the test runner keeps for itself, that a test could not be done here.
+pub fn skip(why: &str) {
+    let _ = writeln!(std::io::stderr(), "skipped: {why}");
+}
+
+/// The tool in a PID namespace of its own, with a /proc that is not its own.
+pub fn in_other_pids(args: &[&str]) -> Command {
+    let mut command = Command::new("unshare");
+    command.args(["--user", "--map-root-user", "--pid", "--fork", env!("CARGO_BIN_EXE_shmsync")]).args(args);
+    command.stdin(Stdio::null());
+    command
+}
+
+pub fn has_pid_namespaces() -> bool {
+    in_other_pids(&["--version"]).output().is_ok_and(|done| done.status.success())
 }
 
 /// A child that does `take` and stays until it is killed.
