@@ -181,9 +181,8 @@ impl Mapping {
         fill: impl FnOnce(Vacant<'_>),
     ) -> Result<(Draft, Self), Error> {
         let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let (file, draft) = Draft::new(directory, terms.mode).map_err(|e| {
-            Error::os(format!("cannot make {place}: no file can be made in {directory:?}"), e)
-        })?;
+        let (file, draft) = Draft::new(directory, terms.mode)
+            .map_err(|e| Error::os(format!("cannot make {place}: no file can be made in {directory:?}"), e))?;
         Ok((draft, Self::make(file, place, layout, terms, fill)?))
     }
 
