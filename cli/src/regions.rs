@@ -116,11 +116,26 @@ impl Found {
         })
     }
 
-    /// Who lives and holds something in it; `None` if that cannot be told.
+    /// Whether it is the caller's own, or root's. A stranger could cut a region off while it is looked into, which ends who
+    /// looks: not a thing for commands that look into all that there are.
+    fn is_trusted(&self) -> bool {
+        [0, uzers::get_effective_uid()].contains(&self.about.uid())
+    }
+
+    /// Who lives and holds something in it; `None` if that cannot be told, or it is a stranger's.
     pub(crate) fn living_holder(&self) -> Option<Vec<Who>> {
+        if !self.is_trusted() {
+            return None;
+        }
         let holders = |things: Vec<Thing>| things.into_iter().flat_map(|thing| thing.holders);
         let all = things::of(&self.place, &self.info).ok()?;
         Some(holders(all).filter(|owner| owner.is_alive()).map(|owner| Who::of(&owner)).collect())
+    }
+
+    /// Whether its name still is the name of the file that was looked at.
+    pub(crate) fn has_its_name(&self) -> bool {
+        let identity = |about: &Metadata| (about.dev(), about.ino());
+        self.place.path().symlink_metadata().is_ok_and(|now| identity(&now) == identity(&self.about))
     }
 
     /// Whether no process uses it, and nobody who lives holds anything in it: `false` in any doubt.

@@ -99,8 +99,9 @@ pub(crate) fn rm(args: &RmArgs) -> Result<(), Failure> {
 }
 
 pub(crate) fn gc(args: &GcArgs) -> Result<(), Failure> {
-    let old = |found: &Found| found.age() >= args.older_than;
-    let stale: Vec<_> = regions::all()?.regions.into_iter().filter(|found| old(found) && found.is_stale()).collect();
+    // A name that is no text is none that this crate gives.
+    let wanted = |found: &Found| found.age() >= args.older_than && matches!(found.place, Place::Named(_));
+    let stale: Vec<_> = regions::all()?.regions.into_iter().filter(|found| wanted(found) && found.is_stale()).collect();
     if args.dry_run || stale.is_empty() {
         return list(&stale, args.json);
     }
@@ -132,13 +133,18 @@ fn unless_used(found: &Found) -> Result<(), String> {
     };
     if found.info.problem().is_none() {
         match found.living_holder() {
-            None => return Err(String::from("what is held in it cannot be looked at")),
+            None => {
+                return Err(String::from("what is held in it cannot be looked at; --force removes it nevertheless"));
+            }
             Some(holders) => {
                 if let Some(holder) = holders.first() {
                     return Err(format!("{} holds something in it", holder.text()));
                 }
             }
         }
+    }
+    if !found.has_its_name() {
+        return Err(String::from("another region has its name by now"));
     }
     match unlink_unused(name) {
         Ok(true) => Ok(()),

@@ -173,6 +173,27 @@ fn force_removes_what_is_used_and_what_is_no_region_never_goes() {
     assert_eq!((code(&["rm", file.to_str().unwrap()]), file.exists()), (1, true), "a file of one's own");
 }
 
+/// A stranger could cut his region off while root's tool looks into it: so `ls` and `gc` do not.
+#[test]
+fn what_is_in_a_strangers_region_is_not_looked_at() {
+    let _watchdog = watchdog(LIMIT, "a stranger's region");
+    let name = Name::new("strangers");
+    drop(Shared::create(&name.slashed(), Lock::new()).unwrap());
+    let is_stale = || listed(&name, &[])["stale"].clone();
+    // As soon as no child has it that another test forked meanwhile.
+    eventually("it is stale", || (is_stale() == true).then_some(()));
+    if let Err(error) = std::os::unix::fs::chown(name.path(), Some(65534), None) {
+        return skip(&format!("cannot give a file to another user: {error}"));
+    }
+    assert_eq!(is_stale(), false);
+    let kept = run(&["rm", &name]);
+    assert_eq!(kept.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&kept.stderr).contains("--force"), "{kept:?}");
+    assert!(name.path().exists());
+    assert_eq!(code(&["rm", "--force", &name]), 0);
+    assert!(!name.path().exists());
+}
+
 /// As another user, for whom most of /proc is closed.
 #[test]
 fn what_may_be_missing_is_said() {
