@@ -40,7 +40,7 @@ enum Input<'a> {
 
 fn kind<T>(outcome: Result<T, Error>) -> Option<ErrorKind> {
     outcome.err().map(|error| {
-        assert!(!error.to_string().contains(|c: char| c == '\0' || c == '\x1b'), "it goes to a terminal: {error:?}");
+        assert!(!error.to_string().contains(char::is_control), "it goes to a terminal: {error:?}");
         error.kind()
     })
 }
