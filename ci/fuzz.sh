@@ -22,5 +22,5 @@ for target in "${targets[@]}"; do
     mkdir "$corpus/$target"
     # The first directory takes what is new, the seeds stay as they are.
     cargo +nightly fuzz run "$target" "$corpus/$target" "seeds/$target" -- \
-        -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 -verbosity=0 -print_final_stats=1
+        -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 -verbosity=0 -print_funcs=0 -print_final_stats=1
 done
