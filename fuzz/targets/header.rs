@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
 use memmap2::MmapMut;
-use shmsync::{Error, ErrorKind, Handle, Mutex, NamedSemaphore, Region, RegionInfo, Shared, unlink_unused};
+use shmsync::{Error, ErrorKind, Handle, Mutex, NamedSemaphore, Region, RegionInfo, Shared, unlink, unlink_unused};
 use shmsync_fuzz::slate::Slate;
 use shmsync_fuzz::using::{Step, walk};
 use shmsync_fuzz::watch::soon;
@@ -201,7 +201,8 @@ fn run(input: &Input<'_>) {
             (field(&head, 24), field(&head, 40), field(&head, 56))
         );
         assert!(info.contents().is_none_or(|text| !text.contains(char::is_control)));
-        assert_eq!(info.is_mapped(), Some(false));
+        // Of one that is said to be lent nobody can tell.
+        assert_eq!(info.is_mapped(), (head[127] != 1).then_some(false));
     }
 
     let number = shared::<AtomicU64>(&slate, &file, 4096, |number| vec![load(number)]);
@@ -224,7 +225,14 @@ fn run(input: &Input<'_>) {
     }
     // Attaching by a handle was marked at this opening of the file, as if a parent had handed it on.
     drop(file);
-    assert!(unlink_unused(&slate.name).expect("it can be removed"), "nobody has it any more");
+    match unlink_unused(&slate.name) {
+        Ok(removed) => assert!(removed, "nobody has it any more"),
+        Err(error) => {
+            let refused = [ErrorKind::NotARegion, ErrorKind::Truncated, ErrorKind::Unsupported];
+            assert!(refused.contains(&error.kind()), "{error:?}");
+            unlink(&slate.name).expect("anything has a name that can be taken away");
+        }
+    }
 }
 
 fuzz_target!(|input: Input<'_>| soon(|| run(&input)));
