@@ -186,7 +186,7 @@ impl<W: Wait> OwnedWord<W> {
     /// Frees the word if the calling thread holds it.
     ///
     /// That is not looked up first: a load of the word would wait for the atomic instruction that took it, and the next one
-    /// for the load (1.2 ns of 5.5). So it bets that the thread is where it was, and that nobody waits.
+    /// for the load. So it bets that the thread is where it was, and that nobody waits.
     #[inline(always)]
     pub(super) fn release_own(&self) -> Result<(), ReleaseError> {
         if W::BY_HOLDER_ONLY {

@@ -141,7 +141,7 @@ impl KernelRobust {
     }
 
     /// Whether the calling thread holds the word. The record says so, and not the word: the kernel may have taken the id out
-    /// of that in error, and a load of it would wait for the atomic instruction that took it (2.4 ns of 6.7). Nor the
+    /// of that in error, and a load of it would wait for the atomic instruction that took it. Nor the
     /// list: a link outlives what it was for when the region was unmapped.
     ///
     /// For the asking thread the record is exact: it alone writes its own name there, after it took the word, and takes it
