@@ -1,12 +1,13 @@
-//! `shmsync inspect` and `shmsync recover`: what is in a region, who holds it, and taking it over from the dead.
+//! `shmsync inspect`: what is in a region, who holds it and who waits.
 
 use crate::Failure;
-use crate::output::{self, BAD, PLAIN, bytes, harmless, styled};
+use crate::cut_off;
+use crate::output::{self, BAD, PLAIN, bytes, harmless};
 use crate::place::Place;
 use crate::regions::Found;
-use crate::things::{self, Recovered, Thing};
+use crate::things::{self, Thing};
 use crate::users::Users;
-use crate::who::{Who, is_unknown};
+use crate::who::Who;
 use serde_json::{Value, json};
 use shmsync::Owner;
 use std::io::{IsTerminal, Write};
@@ -47,33 +48,6 @@ pub(crate) struct InspectArgs {
     json: bool,
 }
 
-const AFTER_RECOVER: &str = "\
-Exit codes:
-  0  the dead hold nothing there any more: it is told what was taken over from them
-  1  something could not be taken over, or is held by one of whom nobody here can tell whether it lives
-  2  there is no such region or object, or nothing that a dead one could hold; or a wrong option
-
-Taking over says that what a lock guards is in order, or that you have put it in order: the next one who acquires it is
-not told of the death. (A Mutex and an RwLock stay poisoned, so their users are told.) Only what is proven to be a dead
-one's is taken over, and never from the living. A permit of a dead one is given back.
-
-Examples:
-  shmsync recover jobs:cache
-  shmsync recover jobs            all objects of the region";
-
-/// Takes locks and permits over from dead holders, and releases them.
-#[derive(Debug, clap::Args)]
-#[command(after_help = AFTER_RECOVER)]
-pub(crate) struct RecoverArgs {
-    /// Which region, or which object in it
-    #[arg(value_name = "NAME[:OBJECT]")]
-    name: String,
-
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
-}
-
 fn interval(text: &str) -> Result<Duration, String> {
     let seconds: f64 = text.parse().map_err(|_| String::from("not a number of seconds"))?;
     let interval = Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())?;
@@ -81,6 +55,7 @@ fn interval(text: &str) -> Result<Duration, String> {
 }
 
 pub(crate) fn inspect(args: &InspectArgs) -> Result<(), Failure> {
+    cut_off::explained();
     let (place, object) = Place::parse_with_object(&args.name);
     let Some(interval) = args.watch else {
         let view = View::of(&place, object.as_deref())?;
@@ -126,7 +101,7 @@ impl View {
         if let Some(object) = object {
             things.retain(|thing| thing.name.as_deref() == Some(object));
             if things.is_empty() {
-                return Err(no_object(place, object));
+                return Err(place.has_no(object));
             }
         }
         Ok(Self { found, things, processes, users })
@@ -188,70 +163,4 @@ impl View {
 /// Who waits for it. Whoever was killed while waiting does not.
 fn living(thing: &Thing) -> Vec<Who> {
     thing.waiters.iter().map(Who::of).filter(|who| who.alive).collect()
-}
-
-fn no_object(place: &Place, object: &str) -> Failure {
-    Failure::Refused(format!("there is no object {object:?} in {place}"))
-}
-
-/// By whom something is still held after what could be taken over was.
-struct Still {
-    dead: usize,
-    unknown: usize,
-}
-
-pub(crate) fn recover(args: &RecoverArgs) -> Result<(), Failure> {
-    let (place, object) = Place::parse_with_object(&args.name);
-    let found = Found::at(place.clone())?;
-    if object.is_some() && !found.info.holds_objects() {
-        return Err(Failure::Refused(format!("{place} is a region of one value, and has no objects")));
-    }
-    let all = things::recover(&place, &found.info, object.as_deref())?;
-    match (&all[..], object) {
-        ([], Some(object)) => return Err(no_object(&place, &object)),
-        ([(_, Recovered::Nothing(why))], _) => return Err(Failure::Refused(why.clone())),
-        _ => {}
-    }
-    let left = things::of(&place, &found.info)?;
-    let count = |name: &Option<String>, which: fn(&Owner) -> bool| {
-        let of_that_name = left.iter().filter(|thing| thing.name == *name);
-        of_that_name.flat_map(|thing| &thing.holders).filter(|owner| which(owner)).count()
-    };
-    let still = |name: &Option<String>| Still {
-        dead: count(name, |owner| !owner.is_alive()),
-        unknown: count(name, is_unknown),
-    };
-    let rows: Vec<_> = all
-        .iter()
-        .filter_map(|(name, recovered)| match recovered {
-            Recovered::Holders(n) => Some((name, *n, still(name))),
-            Recovered::Nothing(_) => None,
-        })
-        .collect();
-    if args.json {
-        let object = |(name, n, left): &(&Option<String>, usize, Still)| json!({ "name": name, "recovered": n, "dead_holders_left": left.dead, "holders_of_unknown_life": left.unknown });
-        output::print_json(
-            &json!({ "region": place.to_string(), "objects": rows.iter().map(object).collect::<Vec<_>>() }),
-        )?;
-    } else {
-        let mut text = String::new();
-        for (name, n, left) in &rows {
-            let name = name.as_deref().map_or_else(|| place.to_string(), |name| format!("{place}:{name}"));
-            let did = match n {
-                0 => String::from("nothing to take over"),
-                1 => String::from("taken over from a dead holder, and released"),
-                n => format!("{n} taken over from dead holders, and released"),
-            };
-            text += &format!("{}  {did}\n", harmless(&name));
-            if left.dead > 0 {
-                text += &styled(BAD, format!("  {} still held by the dead\n", left.dead));
-            }
-            if left.unknown > 0 {
-                let n = left.unknown;
-                text += &styled(BAD, format!("  {n} held by one of whom nobody here can tell whether it lives\n"));
-            }
-        }
-        output::print(&text)?;
-    }
-    if rows.iter().all(|(_, _, left)| left.dead + left.unknown == 0) { Ok(()) } else { Err(Failure::Wrong) }
 }

@@ -2,6 +2,7 @@
 #![deny(unsafe_code)]
 
 mod bench;
+mod cut_off;
 mod doctor;
 mod held;
 mod inspect;
@@ -11,6 +12,7 @@ mod output;
 mod pages;
 mod permits;
 mod place;
+mod recover;
 mod regions;
 mod remove;
 mod sem;
@@ -48,7 +50,7 @@ struct Cli {
 enum Command {
     Ls(list::Args),
     Inspect(inspect::InspectArgs),
-    Recover(inspect::RecoverArgs),
+    Recover(recover::RecoverArgs),
     Rm(remove::RmArgs),
     Gc(remove::GcArgs),
     Lock(lock::Args),
@@ -76,7 +78,7 @@ fn main() -> ExitCode {
     let end = match cli.command {
         Command::Ls(args) => list::run(&args),
         Command::Inspect(args) => inspect::inspect(&args),
-        Command::Recover(args) => inspect::recover(&args),
+        Command::Recover(args) => recover::recover(&args),
         Command::Rm(args) => remove::rm(&args),
         Command::Gc(args) => remove::gc(&args),
         Command::Lock(args) => lock::run(&args),

@@ -67,6 +67,11 @@ impl Place {
         }
     }
 
+    /// It has no such object.
+    pub(crate) fn has_no(&self, object: &str) -> Failure {
+        Failure::Refused(format!("there is no object {object:?} in {self}"))
+    }
+
     /// The region of one value of that type, which is made if there is none.
     ///
     /// The library compares size and alignment, which say little of so small a type, and people mistype names: so what its

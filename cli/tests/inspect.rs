@@ -8,6 +8,7 @@ use rustix::process::Signal;
 use serde_json::Value;
 use shmsync::{AcquireError, Lock, Mutex, NamedSemaphore, PermitPool, Region, Semaphore, Shared};
 use shmsync_harness::process::{Child, fork, watchdog};
+use std::os::unix::fs::FileExt;
 use support::*;
 
 fn inspected(name: &str) -> Value {
@@ -111,6 +112,40 @@ fn a_region_of_one_value_is_seen_if_that_is_a_primitive() {
     let _other = Shared::options().stamp(9).create(&other.slashed(), Lock::new()).unwrap();
     assert_eq!(inspected(&other)["objects"][0]["state"], Value::Null);
     assert_eq!(code(&["recover", &other]), 2);
+}
+
+/// Somebody died in the middle of making an object, and nobody here can tell that it is dead.
+#[test]
+fn a_regions_own_lock_is_freed_by_an_operator_alone() {
+    const NOBODY_KNOWN: [u8; 8] = 0x3fff_ffff_u64.to_ne_bytes();
+    /// The lock stands first in the directory, and the directory after a page.
+    const LOCK: u64 = 4096;
+    let _watchdog = watchdog(LIMIT, "freeing a directory");
+    let (name, lock) = (Name::new("directory"), Name::new("no-directory"));
+    // Others' children would inherit the test's own place among those who have it open.
+    let mut holder = holding(|| std::mem::forget(Region::create(&name.slashed(), 1 << 12).unwrap()));
+    let file = std::fs::File::options().write(true).open(name.path()).unwrap();
+    file.write_all_at(&NOBODY_KNOWN, LOCK).unwrap();
+
+    let refused = run(&["recover", &name, "--directory"]);
+    let why = String::from_utf8_lossy(&refused.stderr);
+    assert!(refused.status.code() == Some(1) && why.contains("one other process has"), "{refused:?}");
+    assert_eq!(code(&["recover", &name, "--force"]), 2, "of what?");
+    holder.kill();
+    let told = succeeds(&["recover", &name, "--directory"]);
+    assert!(told.contains("a lock of the region's own was held"), "{told}");
+    let region = Region::open(&name.slashed()).unwrap();
+    region.get_or_init::<Lock>("made").unwrap();
+
+    file.write_all_at(&NOBODY_KNOWN, LOCK).unwrap();
+    let told = succeeds(&["recover", &name, "--directory", "--force", "--json"]);
+    assert_eq!(serde_json::from_str::<Value>(&told).unwrap()["own_locks_freed"], 1);
+    assert!(succeeds(&["recover", &name, "--directory", "--force"]).contains("no lock"));
+    region.get_or_init::<Lock>("made too").unwrap();
+
+    let _lock = Shared::create(&lock.slashed(), Lock::new()).unwrap();
+    assert_eq!(code(&["recover", &lock, "--directory"]), 2);
+    assert_eq!(code(&["recover", "no-such-region", "--directory"]), 2);
 }
 
 #[test]
