@@ -31,11 +31,12 @@ if ! compgen -G "$(rustc --print sysroot)/lib/rustlib/*/bin/llvm-cov" >/dev/null
     fi
 fi
 
+failed=
 export LLVM_PROFILE_FILE_NAME='shmsync-%m%c.profraw'
 export RUSTFLAGS="${RUSTFLAGS-} -Cllvm-args=-runtime-counter-relocation -Cllvm-args=-instrprof-atomic-counter-update-all"
 if [ "${1-}" != --report ]; then
-    cargo llvm-cov clean --workspace --profraw-only
-    cargo llvm-cov test --package shmsync --all-features --no-report
+    cargo llvm-cov clean --profraw-only
+    cargo llvm-cov test --package shmsync --all-features --no-report --no-fail-fast || failed=1
 fi
 
 lines=$(mktemp)
@@ -78,3 +79,4 @@ END {
     printf "\n%d of %d lines of src/ are run by the tests: %.1f %%\n", lines - lost, lines, run
     if (lines == 0 || run < least) { printf "less than %d %%\n", least > "/dev/stderr"; exit 1 }
 }' "$lines"
+[ -z "$failed" ] || { echo "some tests failed, see above" >&2 && exit 1; }
