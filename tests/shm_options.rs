@@ -6,6 +6,7 @@ use std::fs;
 use std::os::unix::fs::chown;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
+use shm_support::smaps::{kibibytes, smaps};
 use shm_support::{Directory, Name, become_nobody, in_child, is_root, mount_hugetlbfs, own_mounts, refusal};
 use shmsync::{ErrorKind, HugePages, Shared};
 
@@ -15,25 +16,6 @@ type Megabytes<const N: usize> = [[AtomicU8; MEBIBYTE]; N];
 /// The user whom `become_nobody` becomes.
 const NOBODY: u32 = 65534;
 const STRANGER: u32 = 4711;
-
-/// What `/proc/self/smaps` says of the mapping that holds this address: a field in KiB, or the flags.
-fn smaps(address: *const u8, field: &str) -> String {
-    let mut inside = false;
-    for line in fs::read_to_string("/proc/self/smaps").unwrap().lines() {
-        let (first, rest) = line.split_once(' ').unwrap();
-        if let Some((start, end)) = first.split_once('-') {
-            let number = |text| usize::from_str_radix(text, 16).unwrap();
-            inside = (number(start)..number(end)).contains(&address.addr());
-        } else if inside && first == field {
-            return rest.trim().to_owned();
-        }
-    }
-    panic!("no {field} for {address:?}");
-}
-
-fn kibibytes(address: *const u8, field: &str) -> usize {
-    smaps(address, field).strip_suffix(" kB").unwrap().parse().unwrap()
-}
 
 // ---- Whose it may be --------------------------------------------------------------------------------------------
 
@@ -281,4 +263,18 @@ fn a_file_on_hugetlbfs_has_reserved_pages_asked_or_not() {
             fs::remove_file(&path).unwrap();
         }
     });
+}
+
+// ---- As values --------------------------------------------------------------------------------------------------
+
+#[test]
+fn options_are_copied_and_shown() {
+    let options = Shared::<AtomicU64>::options().mode(0o640).stamp(7).max_size(8192).populate(true).observing();
+    #[allow(clippy::clone_on_copy)]
+    let (copy, shown) = (options.clone(), format!("{options:?}"));
+    assert_eq!(format!("{copy:?}"), shown);
+    for said in ["mode: 0o640", "stamp: 7", "max_size: 8192", "populate: true", "lock_memory: false", "observing: true"]
+    {
+        assert!(shown.contains(said), "{said:?} is not in {shown}");
+    }
 }

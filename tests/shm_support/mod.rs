@@ -1,6 +1,9 @@
 //! Names and directories that vanish with the test, and children that are somebody or somewhere else.
 #![allow(dead_code, unreachable_pub)] // Every test uses its part.
 
+pub mod sandbox;
+pub mod smaps;
+
 use std::error::Error as _;
 use std::ffi::{CStr, CString};
 use std::io;
