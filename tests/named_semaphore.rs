@@ -28,6 +28,7 @@ fn flags_of_posix() {
     assert_eq!(refused(NamedSemaphore::create(&name, 4)), ErrorKind::AlreadyExists);
     let either = NamedSemaphore::open_or_create(&name, 5).unwrap();
     assert_eq!(either.value(), 3, "the value is the first maker's");
+    assert_eq!(format!("{either:?}"), format!("NamedSemaphore {{ name: {:?}, value: 3 }}", &*name));
     either.acquire().unwrap();
     assert_eq!(NamedSemaphore::open(&name).unwrap().value(), 2);
     made.close();

@@ -10,8 +10,8 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use shm_support::{Directory, Name, in_child};
 use shmsync::wait::{KernelRobust, Wait};
 use shmsync::{
-    Barrier, BoundedSemaphore, Condition, Error, ErrorKind, Event, Lock, Mutex, Once, OnceCell, PermitPool, RLock,
-    Region, RwLock, Semaphore, Shared,
+    Barrier, BoundedSemaphore, Condition, Error, ErrorKind, Event, Kind, Lock, Mutex, Object, Once, OnceCell,
+    PermitPool, RLock, Region, RwLock, Semaphore, Shared,
 };
 use support::*;
 
@@ -22,6 +22,15 @@ fn kind<T: std::fmt::Debug>(result: Result<T, Error>) -> ErrorKind {
     let error = result.expect_err("it must be refused");
     assert!(error.to_string().len() > 20, "{error}");
     error.kind()
+}
+
+#[test]
+fn kinds_are_shown_with_their_stamp() {
+    let kind = Kind::new("Ring").of(<Mutex<u64> as Object>::KIND);
+    assert_eq!(kind.to_string(), "Ring<Mutex<u64>>");
+    let shown = format!("{kind:?}");
+    let stamp = shown.strip_prefix("Kind(Ring<Mutex<u64>>, 0x").and_then(|rest| rest.strip_suffix(')')).expect(&shown);
+    assert!(u64::from_str_radix(stamp, 16).is_ok(), "{shown}");
 }
 
 fn every_primitive_is_found_under_its_name<W: Wait>() {

@@ -310,11 +310,12 @@ fn observers_do_not_count() {
 
         let name = Name::new("observed-objects");
         let region = Region::create(&name, 4096).unwrap();
-        let seen = Region::options().observing().open(&name).unwrap();
+        let mut seen = Region::options().observing().open(&name).unwrap();
         region.array::<u8>("all of it", 4096).unwrap();
         assert_eq!(region.attached().unwrap().len(), 1);
         assert_eq!(seen.objects()[0].size(), 4096);
         assert_eq!(seen.attached().unwrap_err().kind(), ErrorKind::Unsupported);
+        assert_eq!(seen.renew().unwrap_err().kind(), ErrorKind::Unsupported);
         region.remove("all of it").unwrap();
         drop(region);
         assert!(!is_mapped(&name));

@@ -12,6 +12,7 @@ use support::*;
 
 fn mixed() -> [Item; 8] {
     let bytes: &[u8] = b"\0\xff bytes";
+    assert_eq!(Item::from(b"\0\xff bytes"), bytes.into());
     [Item::None, true.into(), (-7_i64).into(), 2.5.into(), "größer".into(), bytes.into(), "".into(), Some(1).into()]
 }
 
@@ -29,7 +30,15 @@ fn items_of_every_kind() {
     assert_eq!((list.index(&9.into()).unwrap(), list.count(&9.into()).unwrap()), (None, 0));
     // Any kind that fits, again and again, so that both buffers have had it.
     for _ in 0..3 {
-        for item in [Item::from("12345678"), 1.into(), f64::INFINITY.into(), false.into(), Item::None, "".into()] {
+        for item in [
+            Item::from("12345678"),
+            Item::from(b"\0bytes\0\xff"),
+            1.into(),
+            f64::INFINITY.into(),
+            false.into(),
+            Item::None,
+            "".into(),
+        ] {
             for index in 0..list.len() {
                 list.set(index, item.clone()).unwrap();
                 assert_eq!(list.get(index).unwrap(), item);

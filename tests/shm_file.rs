@@ -52,6 +52,18 @@ fn paths_that_lead_nowhere() {
 }
 
 #[test]
+fn a_path_may_be_too_long() {
+    let directory = Directory::new("long");
+    let long = directory.join("x".repeat(256));
+    let shown = long.to_str().unwrap();
+    assert_eq!(refusal(Shared::create_file(&long, AtomicU64::new(0)), shown), ErrorKind::InvalidName);
+    assert_eq!(refusal(Shared::<AtomicU64>::open_file(&long), shown), ErrorKind::InvalidName);
+    assert_eq!(refusal(Shared::open_or_create_file(&long, || AtomicU64::new(0)), shown), ErrorKind::InvalidName);
+    assert_eq!(directory.names(), [""; 0]);
+    Shared::create_file(directory.join("x".repeat(255)), AtomicU64::new(0)).unwrap();
+}
+
+#[test]
 fn a_path_may_be_relative() {
     let directory = Directory::new("relative");
     in_child(|| {

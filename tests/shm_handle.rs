@@ -2,6 +2,9 @@
 
 mod shm_support;
 
+use std::fs::File;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -101,6 +104,32 @@ fn parsing_owns_nothing() {
     assert_eq!(region.load(Ordering::Relaxed), 4);
     drop(region);
     assert_eq!(refusal(Shared::<AtomicU64>::from_handle(&text.parse().unwrap()), &text), ErrorKind::NotFound);
+}
+
+#[test]
+fn a_clone_of_a_parsed_handle_owns_as_little() {
+    let region = Shared::anonymous(AtomicU64::new(1)).unwrap();
+    let text = region.handle().to_string();
+    let parsed: Handle = text.parse().unwrap();
+    let clone = parsed.clone();
+    drop(parsed);
+    assert_eq!((clone.to_string(), format!("{clone:?}")), (text.clone(), format!("Handle({text})")));
+    Shared::<AtomicU64>::from_handle(&clone).unwrap().fetch_add(1, Ordering::Relaxed);
+    assert_eq!(region.load(Ordering::Relaxed), 2);
+    drop(region);
+    assert_eq!(refusal(Shared::<AtomicU64>::from_handle(&clone), &text), ErrorKind::NotFound);
+}
+
+/// A descriptor may be of something that lies in no directory.
+#[test]
+fn a_handle_of_what_is_no_file_at_all_is_no_region() {
+    // SAFETY: takes numbers; the descriptor that it returns is nobody else's.
+    let event = unsafe { OwnedFd::from_raw_fd(libc::eventfd(0, libc::EFD_CLOEXEC)) };
+    let event = File::from(event);
+    let about = event.metadata().unwrap();
+    let text = format!("shmsync:fd={}:dev={}:ino={}", event.as_raw_fd(), about.dev(), about.ino());
+    let opened = Shared::<AtomicU64>::from_handle(&text.parse().unwrap());
+    assert_eq!(refusal(opened, "it is no regular file"), ErrorKind::NotARegion);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 mod shm_support;
 
 use std::fs::{self, File, OpenOptions, Permissions};
-use std::os::unix::fs::{FileExt, PermissionsExt, symlink};
+use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, symlink};
 use std::os::unix::net::UnixListener;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
@@ -108,6 +108,29 @@ fn another_type_is_refused_with_both_sizes() {
     assert_eq!(refusal(Shared::<AtomicU32>::open(&name), "payload size is 8, expected 4"), ErrorKind::LayoutMismatch);
     assert_eq!(refusal(Shared::<[AtomicU32; 2]>::open(&name), "alignment is 8, expected 4"), ErrorKind::LayoutMismatch);
     assert_eq!(refusal(Shared::<[AtomicU64; 1000]>::open(&name), "expected 8000"), ErrorKind::LayoutMismatch);
+}
+
+/// Reserved at once, on a tmpfs without a limit, it would call for the out-of-memory killer.
+#[test]
+fn a_sparse_file_larger_than_the_memory_is_refused() {
+    type Enormous = [AtomicU64; 1 << 43];
+    let (name, file) = region("enormous");
+    // The header is made to agree, by what the refusals say.
+    for (field, at) in [("payload size", 40), ("total size", 24), ("layout stamp", 56)] {
+        let refused = Shared::<Enormous>::open(&name).unwrap_err().to_string();
+        let (_, expected) =
+            refused.split_once(field).and_then(|(_, rest)| rest.split_once("expected ")).expect(&refused);
+        let expected = expected.split(' ').next().unwrap();
+        let number = match expected.strip_prefix("0x") {
+            Some(hex) => u64::from_str_radix(hex, 16),
+            None => expected.parse(),
+        };
+        file.write_all_at(&number.unwrap().to_ne_bytes(), at).unwrap();
+    }
+    assert_eq!(refusal(Shared::<Enormous>::open(&name), "is cut off"), ErrorKind::Truncated);
+    file.set_len(4096 + size_of::<Enormous>() as u64).unwrap();
+    assert_eq!(refusal(Shared::<Enormous>::open(&name), "which has holes"), ErrorKind::NoSpace);
+    assert!(file.metadata().unwrap().blocks() < 100, "nothing was reserved");
 }
 
 #[test]
