@@ -102,6 +102,19 @@ fn child_that_was_told_nonsense() {
     assert_eq!(inherited("jobs").unwrap_err().kind(), ErrorKind::InvalidName);
 }
 
+/// Which the program's descriptors are to be of, and which this one has from its own parent.
+#[test]
+fn a_parsed_handle_is_passed_on() {
+    let _watchdog = watchdog(LIMIT, "a region passed on");
+    let region = Shared::anonymous(AtomicU64::new(0)).unwrap();
+    let handle = region.handle();
+    let parsed: Handle = handle.to_string().parse().unwrap();
+    let mut worker = program("child_by_argument");
+    let child = worker.region_arg(&parsed).spawn().unwrap();
+    assert!(joined(&child).success());
+    assert_eq!(region.load(Ordering::Relaxed), 1);
+}
+
 #[test]
 fn pipes_and_std_commands_work_as_they_do() {
     let _watchdog = watchdog(LIMIT, "cat");
@@ -114,4 +127,14 @@ fn pipes_and_std_commands_work_as_they_do() {
     assert!(joined(&child).success() && child.stderr.is_none());
     let error = Command::new("/no/such/program").spawn().unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::NotFound);
+
+    let mut shell = Command::new("sh");
+    shell.arg("-c").arg(r#"echo "$PWD, $0, $GREETING"; echo complaint >&2"#).arg("a name").current_dir("/");
+    shell.as_std_mut().env_clear().env("GREETING", "hello");
+    let mut child = shell.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    assert!(joined(&child).success());
+    let (mut said, mut complained) = (String::new(), String::new());
+    child.stdout.take().unwrap().read_to_string(&mut said).unwrap();
+    child.stderr.take().unwrap().read_to_string(&mut complained).unwrap();
+    assert_eq!((&*said, &*complained), ("/, a name, hello\n", "complaint\n"));
 }

@@ -111,6 +111,9 @@ pub(crate) fn signal(process: BorrowedFd<'_>, signal: i32) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::{BufRead, BufReader};
+    use std::os::fd::AsFd;
+    use std::process::{Command, Stdio};
 
     #[test]
     fn the_three_ways_to_end_are_told_as_wait_tells_them() {
@@ -119,5 +122,26 @@ mod tests {
         assert_eq!(ended(libc::CLD_KILLED, 9).signal(), Some(9));
         let dumped = ended(libc::CLD_DUMPED, 6);
         assert!(dumped.signal() == Some(6) && dumped.core_dumped());
+    }
+
+    /// Somebody else's child has the number that a child of ours had.
+    #[test]
+    fn only_children_of_ours_are_ended_and_only_once() {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", "sleep 1000 & echo $!; wait"]).stdout(Stdio::piped());
+        let mut shell = shell.spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(shell.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let grandchild = line.trim().parse().unwrap();
+        end(grandchild);
+        let grandchild = open(grandchild).unwrap();
+        assert!(!wait(grandchild.as_fd(), 0).unwrap(), "it runs");
+        assert!(shell.try_wait().unwrap().is_none(), "as does who waits for it");
+
+        end(shell.id());
+        end(shell.id());
+        assert_eq!(shell.wait().unwrap_err().raw_os_error(), Some(libc::ECHILD), "it has been waited for");
+        signal(grandchild.as_fd(), libc::SIGKILL).unwrap();
+        assert!(wait(grandchild.as_fd(), u64::MAX).unwrap());
     }
 }
