@@ -14,6 +14,7 @@ every_backend!(
     a_dead_members_place_is_free_again,
     there_are_as_many_places_as_said,
     without_members_nobody_is_missed,
+    a_forked_copy_of_a_member_is_none,
 );
 
 type Two<W> = Barrier<W, 2>;
@@ -76,4 +77,18 @@ fn without_members_nobody_is_missed<W: Wait>() {
     assert!(barrier.join().is_none());
     let _dead = die_after(|| ());
     assert_eq!(barrier.wait_timeout(SLICES), Err(BarrierError::TimedOut));
+}
+
+/// A child that drops its copy takes nobody's place away.
+fn a_forked_copy_of_a_member_is_none<W: Wait>() {
+    let barrier = Shm::new(Two::<W>::with_members(2));
+    let member = barrier.join().expect("a place");
+    join([fork(|| {
+        // SAFETY: read once, and the other one is forgotten with this process.
+        drop(unsafe { std::ptr::read(&member) });
+        let _second = barrier.join().expect("the other place");
+        assert!(barrier.join().is_none(), "the parent is a member still");
+    })]);
+    drop(member);
+    let _both = (barrier.join().expect("a place"), barrier.join().expect("a place"));
 }
