@@ -8,7 +8,8 @@
 # counted along. So the counters lie in a file that all processes map (%c), one for each program (%m), and are counted by
 # atomic instructions. Not counted: src/model and its like, which only loom's builds have, and the tests within src/.
 # A caution: of two ways behind a branch the compiler counts one, and takes the other for the rest. Who is killed or forked
-# between the branch and the way that is counted, makes the other one look as if it had been taken.
+# between the branch and the way that is counted, makes the rest wrong by one: a line here or there looks as if it had been
+# run, or (where it was, once) as if not.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
