@@ -218,10 +218,14 @@ impl<W: Wait> OwnedWord<W> {
         self.wait.wake(Word::low_half(&self.word), 1) > 0
     }
 
-    /// Has nobody in particular hold the word from now on. A holder that is marked dead stays so.
+    /// Has nobody in particular hold the word from now on. A dead holder stays the holder: nobody in particular does not die,
+    /// so a death that nobody has noticed yet would never be told.
     pub(super) fn disown(&self) {
         let mut seen = self.token();
         while !W::BY_HOLDER_ONLY && !seen.is_free() && !seen.is_marked_dead() {
+            if !seen.is_mine() && liveness::of(seen) == Liveness::Dead && self.mark_dead(seen) {
+                return;
+            }
             let nobody = seen.disowned();
             // Release: a release by somebody else, which learned of this by other means, need not repeat it.
             match self.word.compare_exchange_weak(seen.0, nobody.0, Ordering::Release, Ordering::Relaxed) {
