@@ -91,7 +91,7 @@ impl<const N: usize, W: Wait> Gate<N, W> {
                     match sleeper.sleep(&self.readers_wait, Word::whole(&self.turn), turn.0) {
                         Slept::Woken => spin = Spin::new(),
                         Slept::SliceEnded => self.overcome(obstacle),
-                        Slept::Expired => return Err(AcquireError::TimedOut),
+                        Slept::Expired => return self.last_look(),
                         Slept::Interrupted => return Err(AcquireError::Interrupted),
                     }
                 }
@@ -100,6 +100,19 @@ impl<const N: usize, W: Wait> Gate<N, W> {
                 Ok(place) => return Ok(place),
                 Err(obstacle) => obstacle,
             };
+        }
+    }
+
+    /// After the deadline, which may come before the first slice ends: who asks again and again for short times must learn
+    /// of a death, too.
+    #[cold]
+    fn last_look(&self) -> Result<Place, AcquireError> {
+        match self.try_enter() {
+            Ok(place) => Ok(place),
+            Err(obstacle) => {
+                self.overcome_polled(obstacle)?;
+                self.try_enter().map_err(|_| AcquireError::TimedOut)
+            }
         }
     }
 

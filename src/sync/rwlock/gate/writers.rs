@@ -57,7 +57,7 @@ impl<const N: usize, W: Wait> Gate<N, W> {
         Ok(())
     }
 
-    /// Whether a writer that does not wait could enter, as far as readers are concerned.
+    /// Whether a writer that does not wait (any more) could enter, as far as readers are concerned.
     fn peek(&self) -> Result<(), AcquireError> {
         while let Some(reader) = self.slots.first_taken(0) {
             if self.slots.mine().is_some() {
@@ -93,7 +93,8 @@ impl<const N: usize, W: Wait> Gate<N, W> {
                 match sleeper.sleep(&self.drainer_wait, Word::whole(&self.awaited), awaited.0) {
                     Slept::Woken => spin = Spin::new(),
                     Slept::SliceEnded => self.reclaim_dead(),
-                    Slept::Expired => return Err(AcquireError::TimedOut),
+                    // The deadline may come before the first slice ends, and the reader be dead all the same.
+                    Slept::Expired => return self.peek(),
                     Slept::Interrupted => return Err(AcquireError::Interrupted),
                 }
             }
