@@ -23,6 +23,7 @@ use crate::error::{AcquireError, deadlock};
 use crate::owner::Token;
 #[cfg(loom)]
 pub(crate) use circle::find;
+#[cfg(not(loom))]
 pub(crate) use regions::Registration;
 pub(crate) use table::WaitTable;
 

@@ -1,7 +1,7 @@
 //! loom models of the real source: every interleaving of a few threads, and every value that a weak memory may show them.
 //!
 //! ```text
-//! RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=target/loom cargo test --release --test model
+//! RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=target/loom cargo test --release --test model   # or ci/models.sh, which counts
 //! ```
 //!
 //! With `--cfg loom` the crate is built over loom's atomics, over an operating system of loom's threads (`src/sys/model.rs`),
@@ -13,7 +13,7 @@
 //!   `LOOM_MAX_PREEMPTIONS=n`. `-- --nocapture` shows how many executions there were.
 //! - **Every model can fail.** `assert_needed` weakens the ordering edges one by one, by the very comments that name them in
 //!   the source (`edge: release -> acquire`), leaves fences and wakes out, and asserts that a model notices each.
-//!   `assert_caught` has an operation write something else.
+//!   `assert_caught` has an operation write something else. Edges that no model is shown to need are named in `labels`.
 //! - **Deaths.** `explore_kills` runs a model once for each operation of its `mortal` thread, which is killed before it: in
 //!   the middle of every verb, asleep, or with a wake-up in hand. Then slices end, and all others must get on.
 //!
@@ -26,6 +26,7 @@ mod barrier;
 mod condition;
 mod deadlock;
 mod event;
+mod labels;
 mod lock;
 mod mutex;
 mod once;

@@ -1,4 +1,4 @@
-//! `Mutex` and `RLock`: what they add to the owned word. Its own models, and its edges, are in `lock`.
+//! `Mutex` and `RLock`: what they add to the owned word. Its own models, and most of its edges, are in `lock`.
 
 use std::sync::Arc;
 
@@ -111,6 +111,13 @@ fn two_exclude_each_other() {
 #[test]
 fn two_nest_and_exclude_each_other() {
     explore(4, nested);
+}
+
+/// A guard's drop frees the word by another operation than `Lock::release`; so does an `RLock`.
+#[test]
+fn the_edge_of_guards_is_needed() {
+    let text = "edge: release -> acquire (Release end), as in `release`";
+    assert_needed("sync/owned.rs", text, &[two_visitors, nested]);
 }
 
 #[test]

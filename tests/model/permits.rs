@@ -89,6 +89,16 @@ fn a_sleeper_gives_up() {
     assert_eq!(visits(&room), 1);
 }
 
+/// Who gives up looks once more, and may take what was freed by then.
+fn a_last_look() {
+    let room = room::<1>();
+    let other = start(&room, visit);
+    if let Ok(permit) = room.pool.acquire_for(std::time::Duration::ZERO) {
+        room.guarded[permit.index()].bump();
+    }
+    other.join().unwrap();
+}
+
 /// Wherever it is killed, the other gets the permit, and nobody else has it.
 fn a_visitor_is_killed() {
     let room = room::<1>();
@@ -148,6 +158,7 @@ fn a_late_clear_forgets_nobody() {
 
 #[test]
 fn who_gives_up_strands_nobody() {
+    explore(4, a_last_look);
     explore(2, a_sleeper_gives_up);
 }
 
@@ -160,6 +171,7 @@ fn every_wake_is_needed() {
 fn the_edges_are_needed() {
     assert_needed("sync/permits.rs", "edge: release -> acquire", &[two_visitors, two_visitors_twice]);
     assert_needed("sync/permits/turn.rs", "fence(Ordering::SeqCst)", &[two_visitors]);
+    assert_needed("sync/permits/sweep.rs", "edge: release -> acquire", &[a_last_look]);
 }
 
 #[test]

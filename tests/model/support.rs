@@ -33,8 +33,10 @@ pub fn explore(preemptions: usize, model: Model) -> usize {
         model();
     });
     let executions = executions.load(Ordering::Relaxed);
-    let thread = std::thread::current();
-    println!("{}: {executions} executions, {:.1?}", thread.name().unwrap_or("?"), began.elapsed());
+    if !FAILURE_EXPECTED.get() {
+        let thread = std::thread::current();
+        println!("{}: {executions} executions, {:.1?}", thread.name().unwrap_or("?"), began.elapsed());
+    }
     executions
 }
 
@@ -91,7 +93,10 @@ pub fn assert_all_needed(preemptions: usize, operations: &[Site], models: &[Mode
         .iter()
         .filter(|site| {
             let plan = Plan { weakened: Some((*site).clone()), ..Plan::default() };
-            !models.iter().any(|&model| fails(plan.clone(), preemptions, model) == Some(true))
+            !models.iter().any(|&model| fails(plan.clone(), preemptions, model) == Some(true)) || {
+                println!("needed: {site}");
+                false
+            }
         })
         .map(|site| site.to_string())
         .collect();
@@ -104,6 +109,7 @@ pub fn assert_needed_by_kills(file: &str, text: &str, model: Model) {
         let at = |stop| Plan { weakened: Some(site.clone()), stop: Some(stop), ..Plan::default() };
         let mut deaths = (0..).map_while(|stop| fails(at(stop), 2, model));
         assert!(deaths.any(|failed| failed), "no death makes {model:?} notice that {site} is weakened");
+        println!("needed: {site}");
     }
 }
 
@@ -112,6 +118,7 @@ pub fn assert_caught(file: &str, text: &str, rewrite: Rewrite, model: Model) {
     let [site] = &sites(file, text)[..] else { panic!("{text:?} names more than one operation") };
     let plan = Plan { rewritten: Some((site.clone(), rewrite)), ..Plan::default() };
     assert_eq!(fails(plan, 2, model), Some(true), "no execution fails, or none passes {site}");
+    println!("caught: {site}");
 }
 
 /// Something that only one thread at a time may touch: loom fails the model where two touches are not ordered.
