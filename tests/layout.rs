@@ -1,5 +1,5 @@
 //! The bytes are public API: their number, their places, zero is fresh, and any bytes are a value that does no harm.
-#![cfg(all(target_os = "linux", target_pointer_width = "64"))]
+#![cfg(target_os = "linux")]
 
 mod support;
 
@@ -7,14 +7,14 @@ use std::ptr;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-use shmsync::wait::{Futex, PosixSem, Wait};
+use shmsync::wait::{Futex, KernelRobust, PosixSem, Wait};
 use shmsync::{AcquireError, BarrierError, ReleaseError, TryLockError};
 use shmsync::{Barrier, BoundedSemaphore, Condition, Event, Lock, Mutex, RLock, SEM_VALUE_MAX, Semaphore};
 use support::*;
 use zerocopy::{FromBytes, FromZeros};
 
-/// A `sem_t` and a 64-bit word.
-const POSIX_SEM: usize = 40;
+/// A 64-bit word, and a `sem_t` of four longs, in glibc as in musl.
+const POSIX_SEM: usize = if cfg!(target_pointer_width = "64") { 40 } else { 24 };
 
 #[test]
 fn sizes_and_alignments() {
@@ -35,6 +35,11 @@ fn sizes_and_alignments() {
         Condition<Futex>: 8, aligned 8;
         Event<Futex>: 4, aligned 4;
         Barrier<Futex>: 16, aligned 8;
+
+        KernelRobust: 32, aligned 8;
+        Lock<KernelRobust>: 40, aligned 8;
+        RLock<KernelRobust>: 48, aligned 8;
+        Mutex<(), KernelRobust>: 48, aligned 8;
 
         PosixSem: POSIX_SEM, aligned 8;
         Lock<PosixSem>: 8 + POSIX_SEM, aligned 8;

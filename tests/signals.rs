@@ -180,9 +180,9 @@ fn at_instructions<A: Awaited>(prepare: fn(&Desk<A>), verb: fn(&Desk<A>)) {
 
 #[cfg(not(target_arch = "x86_64"))]
 mod elsewhere {
-    pub fn at_instructions_of_a_wait<A>() {}
-    pub fn at_instructions_of_a_look<A>() {}
-    pub fn at_instructions_of_the_same_verb<A>() {}
+    pub(crate) fn at_instructions_of_a_wait<A>() {}
+    pub(crate) fn at_instructions_of_a_look<A>() {}
+    pub(crate) fn at_instructions_of_the_same_verb<A>() {}
 }
 #[cfg(not(target_arch = "x86_64"))]
 use elsewhere::*;

@@ -1,5 +1,5 @@
 //! The files behind regions on Linux: a draft that nobody can see, its publication; descriptors; in [`memory`] what
-//! they take, in [`map`] what becomes of the pages of a mapping, and in [`locks`] who has them open.
+//! they take, in [`map`] what becomes of the pages of a mapping, in [`locks`] who has them open, and in [`system`] where they lie.
 //!
 //! A named region is drafted without a name and published whole by one `linkat` (D10). What a kill leaves behind:
 //!
@@ -17,6 +17,7 @@
 pub(crate) mod locks;
 mod map;
 mod memory;
+mod system;
 
 use std::ffi::{CStr, CString};
 use std::fs::{self, File, OpenOptions, Permissions};
@@ -30,6 +31,7 @@ use std::path::{Path, PathBuf};
 
 pub(crate) use map::{Aligned, in_whole_pages, lock, lock_limit, make_huge, populate, reserved_page};
 pub(crate) use memory::{fill_holes, page_size, reserve};
+pub(crate) use system::FileSystem;
 
 use super::{done, uninterrupted};
 
@@ -191,9 +193,9 @@ pub(crate) fn identity(file: &File) -> io::Result<Identity> {
 
 /// The identity of whatever this number stands for in this process: `EBADF` when it stands for nothing.
 pub(crate) fn identity_of_number(number: RawFd) -> io::Result<Identity> {
-    let mut about = MaybeUninit::<libc::stat>::zeroed();
-    // SAFETY: `about` is writable and of the type that fstat fills; a number that is not open is EBADF.
-    uninterrupted(|| done(unsafe { libc::fstat(number, about.as_mut_ptr()) }))?;
+    let mut about = MaybeUninit::<libc::stat64>::zeroed();
+    // SAFETY: `about` is writable and of the type that fstat64 fills; a number that is not open is EBADF.
+    uninterrupted(|| done(unsafe { libc::fstat64(number, about.as_mut_ptr()) }))?;
     // SAFETY: plain integers, zeroed at first and filled by now.
     let about = unsafe { about.assume_init() };
     #[allow(clippy::unnecessary_cast)] // Both are 32 bits wide on some targets.

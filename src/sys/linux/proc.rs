@@ -8,12 +8,12 @@
 use std::ffi::CString;
 use std::fs::{self, File};
 use std::io::{self, Read};
-use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::linux::fs::MetadataExt;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 
 use super::errno;
+use super::file::FileSystem;
 use super::thread::pid;
 
 /// A thread as its `stat` file shows it.
@@ -119,14 +119,7 @@ pub(crate) fn boot_id() -> Option<[u8; 16]> {
 }
 
 fn is_of_procfs(file: &File) -> bool {
-    let mut about = MaybeUninit::<libc::statfs>::zeroed();
-    // SAFETY: `about` is writable and of the type that fstatfs fills; the borrowed file keeps the descriptor open.
-    let asked = unsafe { libc::fstatfs(file.as_raw_fd(), about.as_mut_ptr()) } == 0;
-    // SAFETY: plain integers, zeroed at first.
-    let about = unsafe { about.assume_init() };
-    #[allow(clippy::unnecessary_cast)] // Their types differ between libcs.
-    let is_procfs = about.f_type as i64 == libc::PROC_SUPER_MAGIC as i64;
-    asked && is_procfs
+    FileSystem::of(file).is_ok_and(|system| system.is_proc())
 }
 
 /// Whether a thread `tid` exists in the caller's PID namespace, be it a zombie.

@@ -23,27 +23,28 @@
 
 use std::cell::Cell;
 use std::ptr;
-use std::sync::atomic::{AtomicUsize, Ordering, compiler_fence};
+use std::sync::atomic::{AtomicU64, Ordering, compiler_fence};
 use zerocopy::FromZeros;
 
 /// How much a thread may hold. The kernel gives up after 2048 entries; fences and nodes take half of that.
 pub(crate) const MOST_HELD: usize = 512;
 
-/// Where the node of a futex word lies, as glibc's `pthread_mutex_t` has it on 64-bit systems.
+/// Where the node of a futex word lies, as glibc's `pthread_mutex_t` has it on 64-bit systems. It takes as much room on
+/// 32-bit ones, where it stays empty, so that a lock has one layout.
 #[derive(zerocopy::FromBytes)]
 #[repr(C)]
 pub(crate) struct Node {
-    prev: AtomicUsize,
-    next: AtomicUsize,
+    prev: AtomicU64,
+    next: AtomicU64,
 }
 
 impl Node {
     #[expect(clippy::declare_interior_mutable_const, reason = "each use is a fresh one, for a const constructor")]
-    pub(crate) const NEW: Self = Self { prev: AtomicUsize::new(0), next: AtomicUsize::new(0) };
+    pub(crate) const NEW: Self = Self { prev: AtomicU64::new(0), next: AtomicU64::new(0) };
 
     /// What the kernel calls an entry.
-    fn entry(&self) -> usize {
-        (&raw const self.next) as usize
+    fn entry(&self) -> u64 {
+        (&raw const self.next) as u64
     }
 }
 
@@ -64,7 +65,7 @@ struct Head {
 struct Fence {
     word: u64,
     /// The next fence, as an entry: what the node points to while nothing of ours is in between.
-    after: usize,
+    after: u64,
     unused: u64,
     node: Node,
 }
@@ -126,11 +127,11 @@ fn set_up(part: *mut Part) -> Option<List> {
     // or the head itself, before which glibc has room for a `prev`.
     unsafe {
         let first = (*head).list;
-        begin.prev.store(head as usize, Ordering::Relaxed);
-        end.next.store(first, Ordering::Relaxed);
+        begin.prev.store(head as u64, Ordering::Relaxed);
+        end.next.store(first as u64, Ordering::Relaxed);
         compiler_fence(Ordering::SeqCst);
-        (*head).list = begin.entry();
-        ((first & !1) as *mut usize).sub(1).write(end.entry());
+        (*head).list = begin.entry() as usize;
+        ((first & !1) as *mut usize).sub(1).write(end.entry() as usize);
     }
     let part = Box::into_raw(part);
     // SAFETY: just made.
@@ -181,8 +182,8 @@ impl Drop for TakeDown {
                 (*part).fences[0].node.prev.load(Ordering::Relaxed),
                 (*part).fences[MOST_HELD].node.next.load(Ordering::Relaxed),
             );
-            (prev as *mut usize).write(next);
-            ((next & !1) as *mut usize).sub(1).write(prev);
+            (prev as *mut u64).write(next);
+            ((next & !1) as *mut u64).sub(1).write(prev);
             compiler_fence(Ordering::SeqCst);
             drop(Box::from_raw(part));
         }
@@ -197,7 +198,7 @@ impl List {
     /// word, too: it marks it if it names the thread, and wakes a waiter if it is free.
     #[inline]
     pub(crate) fn pending(&self, node: &Node) {
-        self.set_pending(node.entry());
+        self.set_pending(node.entry() as usize);
         compiler_fence(Ordering::SeqCst);
     }
 

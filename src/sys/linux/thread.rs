@@ -67,7 +67,15 @@ fn thread_pointer() -> Option<*const u8> {
     Some(pointer)
 }
 
-#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+#[cfg(target_arch = "x86")]
+fn thread_pointer() -> Option<*const u8> {
+    let pointer: *const u8;
+    // SAFETY: the x86 ABI keeps the thread pointer at gs:0, too.
+    unsafe { std::arch::asm!("mov {}, gs:0", out(reg) pointer, options(nostack, preserves_flags, readonly)) };
+    Some(pointer)
+}
+
+#[cfg(not(any(target_arch = "x86_64", target_arch = "x86", target_arch = "aarch64")))]
 fn thread_pointer() -> Option<*const u8> {
     None
 }

@@ -71,9 +71,20 @@ fn command(file: &File, command: libc::c_int, byte: u32, count: u32, claim: Clai
     let mut lock: libc::flock64 = unsafe { std::mem::zeroed() };
     (lock.l_type, lock.l_whence) = (kind as libc::c_short, libc::SEEK_SET as libc::c_short);
     (lock.l_start, lock.l_len) = (FIRST + i64::from(byte), count.into());
-    // SAFETY: both commands read and write one flock64; the borrowed file keeps the descriptor open.
-    uninterrupted(|| done(unsafe { libc::fcntl(file.as_raw_fd(), command, &raw mut lock) }))?;
+    ask(file, command, &mut lock)?;
     Ok(lock)
+}
+
+/// Not by libc's `fcntl`: in 32-bit programs glibc's takes another struct for these commands, in which no byte has a
+/// number from 2^31 on.
+fn ask(file: &File, command: libc::c_int, lock: &mut libc::flock64) -> io::Result<()> {
+    #[cfg(target_pointer_width = "64")]
+    const FCNTL: libc::c_long = libc::SYS_fcntl;
+    #[cfg(target_pointer_width = "32")]
+    const FCNTL: libc::c_long = libc::SYS_fcntl64;
+    let lock = &raw mut *lock;
+    // SAFETY: the commands of this file read and write one flock64; the borrowed file keeps the descriptor open.
+    uninterrupted(|| done(unsafe { libc::syscall(FCNTL, file.as_raw_fd(), command, lock) })).map(drop)
 }
 
 #[cfg(test)]
@@ -108,8 +119,7 @@ mod tests {
         // SAFETY: plain integers.
         let mut whole: libc::flock64 = unsafe { std::mem::zeroed() };
         whole.l_type = libc::F_WRLCK as libc::c_short; // from 0 to the end of all files
-        // SAFETY: one flock64 to read, and an open descriptor.
-        done(unsafe { libc::fcntl(one.as_raw_fd(), libc::F_OFD_SETLK, &raw mut whole) }).unwrap();
+        ask(&one, libc::F_OFD_SETLK, &mut whole).unwrap();
         assert!(!lock(&two, 0, Claim::Alone).unwrap());
         let mut seen = 0;
         locked(&two, 256, &mut |_| seen += 1).unwrap();

@@ -5,11 +5,11 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::mem::MaybeUninit;
 use std::os::fd::AsRawFd;
 use std::ptr;
 
 use super::super::{done, uninterrupted};
+use super::FileSystem;
 
 /// How long a file is that has `size` bytes at least: on hugetlbfs files consist of whole pages.
 pub(crate) fn in_whole_pages(file: &File, size: u64) -> io::Result<u64> {
@@ -19,13 +19,8 @@ pub(crate) fn in_whole_pages(file: &File, size: u64) -> io::Result<u64> {
 
 /// The size of this file's pages if it lies on hugetlbfs, whose pages are set aside.
 pub(crate) fn reserved_page(file: &File) -> io::Result<Option<u64>> {
-    let mut about = MaybeUninit::<libc::statfs>::zeroed();
-    // SAFETY: `about` is writable and of the type that fstatfs fills.
-    uninterrupted(|| done(unsafe { libc::fstatfs(file.as_raw_fd(), about.as_mut_ptr()) }))?;
-    // SAFETY: plain integers, zeroed at first and filled by now.
-    let about = unsafe { about.assume_init() };
-    #[allow(clippy::unnecessary_cast)] // Their types differ between targets.
-    Ok((about.f_type as i64 == libc::HUGETLBFS_MAGIC as i64).then_some(about.f_bsize as u64))
+    let system = FileSystem::of(file)?;
+    Ok(system.is_hugetlbfs().then_some(system.block))
 }
 
 /// A mapping that begins at a multiple of the huge page's size, without which there can be none in it.

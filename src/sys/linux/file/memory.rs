@@ -7,8 +7,8 @@ use std::mem::MaybeUninit;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileExt, MetadataExt};
 
-use super::super::{done, uninterrupted};
-use super::in_whole_pages;
+use super::super::done;
+use super::{FileSystem, in_whole_pages};
 
 /// Makes the fresh file `size` zero bytes long (or a page's rest longer, on hugetlbfs), all of them really there: a full file system is an error now and not a
 /// SIGBUS later.
@@ -68,7 +68,7 @@ fn allocate(file: &File, mode: i32, start: u64, length: u64) -> io::Result<()> {
     let too_large = |_| io::Error::from_raw_os_error(libc::EFBIG);
     let (start, length) = (start.try_into().map_err(too_large)?, length.try_into().map_err(too_large)?);
     // SAFETY: only integers are passed; the borrowed file keeps the descriptor open.
-    done(unsafe { libc::fallocate(file.as_raw_fd(), mode, start, length) }).map(drop)
+    done(unsafe { libc::fallocate64(file.as_raw_fd(), mode, start, length) }).map(drop)
 }
 
 /// Reserving by hand. Nobody else has the file yet, so no byte of anybody is overwritten.
@@ -83,11 +83,7 @@ fn fill_with_zeros(file: &File, mut start: u64, end: u64) -> io::Result<()> {
 }
 
 fn is_in_memory(file: &File) -> io::Result<bool> {
-    let mut about = MaybeUninit::<libc::statfs>::zeroed();
-    // SAFETY: `about` is writable and of the type that fstatfs fills.
-    uninterrupted(|| done(unsafe { libc::fstatfs(file.as_raw_fd(), about.as_mut_ptr()) }))?;
-    // SAFETY: plain integers, zeroed at first and filled by now.
-    Ok(unsafe { about.assume_init() }.f_type == libc::TMPFS_MAGIC)
+    Ok(FileSystem::of(file)?.is_tmpfs())
 }
 
 fn memory_and_swap() -> io::Result<u64> {
