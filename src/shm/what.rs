@@ -40,7 +40,7 @@ impl fmt::Debug for What {
 
 /// `alloc::vec::Vec<core::time::Duration>` without the paths: `Vec<Duration>`.
 pub(super) fn short_type_name<T: ?Sized>() -> String {
-    let (name, mut short) = (std::any::type_name::<T>(), String::new());
+    let (name, mut short) = (with_their_own_names(std::any::type_name::<T>()), String::new());
     let mut begin = 0; // of the path that the text at hand may turn out to be
     for (at, character) in name.char_indices() {
         if name[at..].starts_with("::") {
@@ -55,9 +55,28 @@ pub(super) fn short_type_name<T: ?Sized>() -> String {
     short
 }
 
+/// Newer compilers call an `AtomicU64` by what it is an alias of, `Atomic<u64>`. What it is called has to be the same with
+/// all, for the kinds of arrays are compared.
+fn with_their_own_names(name: &str) -> String {
+    const NUMBERS: [&str; 11] = ["bool", "i8", "i16", "i32", "i64", "isize", "u8", "u16", "u32", "u64", "usize"];
+    NUMBERS.iter().fold(name.to_owned(), |name, number| {
+        let (first, rest) = number.split_at(1);
+        let own = format!("core::sync::atomic::Atomic{}{rest}", first.to_uppercase());
+        name.replace(&format!("core::sync::atomic::Atomic<{number}>"), &own)
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn atomics_have_one_name_with_every_compiler() {
+        let (new, old) = ("[core::sync::atomic::Atomic<u64>; 3]", "[core::sync::atomic::AtomicU64; 3]");
+        assert_eq!((with_their_own_names(new), with_their_own_names(old)), (old.to_owned(), old.to_owned()));
+        type All = (std::sync::atomic::AtomicUsize, std::sync::atomic::AtomicBool, [std::sync::atomic::AtomicI8; 2]);
+        assert_eq!(short_type_name::<All>(), "(AtomicUsize, AtomicBool, [AtomicI8; 2])");
+    }
 
     #[test]
     fn types_are_called_without_their_paths() {
