@@ -6,7 +6,7 @@
 //! | 8–11    | `byte_order`     | `0x01020304`, in the order of the machine that made it |
 //! | 12–15   | `version`        | 2: the version of this table |
 //! | 16–19   | `header_size`    | 4096: with what stands between it and the payload |
-//! | 20–23   | `pointer_width`  | 32 or 64: `usize` may be part of the payload |
+//! | 20–23   | `pointer_width`  | 32 or 64: `usize` may be part of the payload; all ones if the maker said that it is for both |
 //! | 24–31   | `total_size`     | header, gap and payload; the file is never shorter |
 //! | 32–39   | `payload_offset` | 4096, rounded up to the payload's alignment |
 //! | 40–47   | `payload_size`   | `size_of::<T>()` |
@@ -37,6 +37,8 @@ use crate::sys::{file, proc};
 const MAGIC: [u8; 8] = *b"shmsync\0";
 const BYTE_ORDER: u32 = 0x0102_0304;
 const VERSION: u32 = 2;
+/// For programs of either width.
+const ANY_WIDTH: u32 = u32::MAX;
 
 #[derive(Debug, Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
@@ -73,7 +75,7 @@ impl Header {
             byte_order: BYTE_ORDER,
             version: VERSION,
             header_size: HEAD as u32,
-            pointer_width: usize::BITS,
+            pointer_width: if layout.any_width { ANY_WIDTH } else { usize::BITS },
             total_size: layout.total as u64,
             payload_offset: layout.offset as u64,
             payload_size: layout.size as u64,
@@ -159,7 +161,10 @@ impl Header {
         // A size that no region has differs from the one that was expected, if nothing before it does.
         let of_its_size = || Layout::of_region(self.payload_size).unwrap_or(*layout);
         let layout = if layout.any_size { of_its_size() } else { *layout };
-        self.compare(&Self::expected(&layout), place)?;
+        let expected = Self::expected(&layout);
+        // Whether it is for both is for the maker to say, whoever opens it.
+        let pointer_width = if self.pointer_width == ANY_WIDTH { ANY_WIDTH } else { usize::BITS };
+        self.compare(&Self { pointer_width, ..expected }, place)?;
         if length < self.total_size {
             let message = format!("{place} is cut off: its header says {} bytes, there are {length}", self.total_size);
             return Err(Error::new(ErrorKind::Truncated, message));
@@ -185,7 +190,7 @@ impl Header {
             (self.byte_order == BYTE_ORDER, "it was made on a machine of another byte order"),
             (self.version == VERSION, "its format is of another version"),
             (self.header_size == HEAD as u32, "its head has another size"),
-            (self.pointer_width == usize::BITS, "it was made for a processor of another width"),
+            ([ANY_WIDTH, usize::BITS].contains(&self.pointer_width), "it was made for a processor of another width"),
         ];
         if let Some((_, problem)) = machine.iter().find(|(agrees, _)| !agrees) {
             return Some((*problem).to_owned());

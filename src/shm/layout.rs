@@ -35,6 +35,8 @@ pub(super) struct Layout {
     pub(super) what: What,
     /// Whether a region of another size fits as well, as long as it is one of named objects.
     pub(super) any_size: bool,
+    /// Of a new region: whether programs of 32 and of 64 bits are to share it.
+    pub(super) any_width: bool,
 }
 
 /// How a [`Region`](crate::Region)'s payload is aligned, and so at most what is in it.
@@ -62,6 +64,7 @@ impl Layout {
             stamp: stamp(size as u64, align as u64, user_stamp),
             what: What::of::<T>(),
             any_size: false,
+            any_width: false,
         })
     }
 
@@ -72,7 +75,8 @@ impl Layout {
         let offset = offset_of_payload(align);
         let total = offset.checked_add(size).filter(|&total| isize::try_from(total).is_ok())?;
         let stamp = stamp(size as u64, align as u64, REGION);
-        Some(Self { size, align, offset, total, stamp, what: What::new("named objects"), any_size: true })
+        let what = What::new("named objects");
+        Some(Self { size, align, offset, total, stamp, what, any_size: true, any_width: false })
     }
 }
 

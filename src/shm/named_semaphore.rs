@@ -167,7 +167,7 @@ pub struct NamedSemaphoreOptions(Options<value::NamedSemaphore>);
 #[allow(clippy::missing_errors_doc, clippy::missing_panics_doc)]
 impl NamedSemaphoreOptions {
     const fn new() -> Self {
-        Self(Options::new().stamp(STAMP))
+        Self(Options::new().stamp(STAMP).any_pointer_width())
     }
 
     /// Who may open a new semaphore, as [`Options::mode`] has it: exactly these permissions, 0600 unless asked.

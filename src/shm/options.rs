@@ -97,6 +97,29 @@ impl<T> Options<T> {
         self
     }
 
+    /// Makes regions that programs of 32 and of 64 bits share. Otherwise a region is for those of its maker's width, and
+    /// the others get a [`LayoutMismatch`](crate::ErrorKind::LayoutMismatch). It plays no part in opening.
+    ///
+    /// You say by it that every field of `T` is at the same place, and means the same, in both. The primitives on
+    /// [`Futex`](crate::wait::Futex) and [`KernelRobust`](crate::wait::KernelRobust), and all atomics but those of
+    /// `usize`, are alike. Not alike are `usize`; a `sem_t`, and with it [`PosixSem`](crate::wait::PosixSem); and on 32-bit
+    /// x86 the places of `u64`, `i64` and `f64`, which are aligned to 4 bytes there and to 8 elsewhere. The sizes and the
+    /// alignments of the whole are compared, and `T` is whatever bytes it finds: an error here is no undefined behaviour.
+    ///
+    /// ```
+    /// use shmsync::{Mutex, Shared};
+    ///
+    /// # let name = &format!("/shmsync-doc-width-{}", std::process::id());
+    /// let total = Shared::options().any_pointer_width().create(name, Mutex::new(0_u64))?;
+    /// # shmsync::unlink(name)?;
+    /// # Ok::<(), shmsync::Error>(())
+    /// ```
+    #[must_use]
+    pub const fn any_pointer_width(mut self) -> Self {
+        self.terms.any_width = true;
+        self
+    }
+
     /// The largest region that is made or opened, in bytes, its head of 4096 bytes included; larger ones are
     /// [`TooLarge`](crate::ErrorKind::TooLarge). No limit unless asked.
     ///
@@ -261,7 +284,7 @@ impl<T: FromBytes + Sync> Options<T> {
     }
 
     pub(super) fn layout(&self) -> Result<Layout, Error> {
-        Layout::of::<T>(self.stamp)
+        Ok(Layout { any_width: self.terms.any_width, ..Layout::of::<T>(self.stamp)? })
     }
 }
 
@@ -278,7 +301,7 @@ impl<T> Copy for Options<T> {}
 
 impl<T> fmt::Debug for Options<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Terms { mode, owners, huge_pages, lock_memory, populate, max_size, observes } = self.terms;
+        let Terms { mode, owners, huge_pages, lock_memory, populate, max_size, observes, any_width } = self.terms;
         f.debug_struct("Options")
             .field("mode", &format_args!("{mode:#o}"))
             .field("stamp", &self.stamp)
@@ -288,6 +311,7 @@ impl<T> fmt::Debug for Options<T> {
             .field("lock_memory", &lock_memory)
             .field("populate", &populate)
             .field("observing", &observes)
+            .field("any_pointer_width", &any_width)
             .finish()
     }
 }

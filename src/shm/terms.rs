@@ -21,6 +21,8 @@ pub(super) struct Terms {
     pub(super) max_size: usize,
     /// Opened to be looked at, by somebody who is not counted among those who use it.
     pub(super) observes: bool,
+    /// Made for programs of 32 and of 64 bits.
+    pub(super) any_width: bool,
 }
 
 impl Terms {
@@ -32,6 +34,7 @@ impl Terms {
         populate: false,
         max_size: usize::MAX,
         observes: false,
+        any_width: false,
     };
 
     /// Whether the region is not too large.

@@ -59,6 +59,14 @@ impl RegionOptions {
         self
     }
 
+    /// Makes regions that programs of 32 and of 64 bits share. The kind, size and alignment of each object are compared
+    /// all the same. As [`Options::any_pointer_width`].
+    #[must_use]
+    pub const fn any_pointer_width(mut self) -> Self {
+        self.terms.any_width = true;
+        self
+    }
+
     /// The largest region that is made or opened, in bytes, head and directory included. No limit unless asked. As [`Options::max_size`].
     #[must_use]
     pub const fn max_size(mut self, bytes: usize) -> Self {
@@ -175,7 +183,7 @@ impl RegionOptions {
         let entries = self.objects.unwrap_or_else(|| Geometry::usual_entries(room));
         let layout = Geometry::new(entries, room).and_then(|(geometry, size)| {
             let layout = Layout::of_region(size.try_into().ok()?)?;
-            Some((layout, geometry))
+            Some((Layout { any_width: self.terms.any_width, ..layout }, geometry))
         });
         layout.ok_or_else(|| Error::new(ErrorKind::NoSpace, format!("no region can have room for {room} bytes")))
     }
