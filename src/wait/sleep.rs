@@ -112,16 +112,24 @@ mod tests {
     #[test]
     fn slices_grow_from_three_milliseconds_and_end_the_wait_in_time() {
         let word = AtomicU32::new(0);
-        let began = Deadline::now();
-        let mut sleeper = Sleeper::new(Patience::until(Deadline::after(Duration::from_millis(50))));
-        let mut looks = 0;
-        while sleeper.sleep(&Futex, Word::whole(&word), 0) != Slept::Expired {
-            looks += 1;
+        // 8 of 3 ms, then each an eighth longer: 8 + 7 looks reach 50 ms. Late wakes make them fewer, so the best counts.
+        let mut most = 0;
+        for _ in 0..20 {
+            let began = Deadline::now();
+            let mut sleeper = Sleeper::new(Patience::until(Deadline::after(Duration::from_millis(50))));
+            let mut looks = 0;
+            while sleeper.sleep(&Futex, Word::whole(&word), 0) != Slept::Expired {
+                looks += 1;
+            }
+            let waited = Deadline::now().since(began);
+            assert!(waited >= 50_000_000, "returned after {waited} ns");
+            assert!(looks <= 17, "{looks} looks");
+            most = most.max(looks);
+            if most >= 8 {
+                return;
+            }
         }
-        let waited = Deadline::now().since(began);
-        assert!(waited >= 50_000_000, "returned after {waited} ns");
-        // 8 of 3 ms, then each an eighth longer: 8 + 7 looks reach 50 ms. Late wakes make them fewer.
-        assert!((3..=17).contains(&looks), "{looks} looks");
+        panic!("never more than {most} looks");
     }
 
     #[test]
