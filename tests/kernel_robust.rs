@@ -230,35 +230,45 @@ fn mark(lock: &Robust) {
 #[test]
 fn a_wrong_mark_is_taken_back() {
     watched("a_wrong_mark_is_taken_back", || {
-        let shared = Shm::new(([robust(), robust()], Tally::new()));
-        let ([visited, other], visits) = &*shared;
-        in_child(|| {
-            own_mounts();
-            let nested = Nested::new(|| {
-                visited.acquire().unwrap();
-                visited.release().unwrap();
-                visits.up();
-            });
-            nested.join();
-        });
-        visited.acquire().unwrap();
-        other.acquire().unwrap();
-        let holder = visited.holder();
-        mark(visited);
-        mark(other);
-        thread::scope(|scope| {
-            scope.spawn(|| {
-                if visits.get() > 0 {
-                    assert_eq!(visited.try_acquire(), Err(AcquireError::WouldBlock));
-                    assert_eq!(visited.holder(), holder);
-                }
-                assert!(matches!(other.try_acquire(), Err(AcquireError::OwnerDied(owner)) if Some(owner) == holder));
-            });
-        });
-        if visits.get() > 0 {
-            visited.release().unwrap();
-        }
+        [false, true].into_iter().for_each(a_wrong_mark_is_taken_back_in_order);
     });
+}
+
+fn a_wrong_mark_is_taken_back_in_order(ours_first: bool) {
+    let shared = Shm::new(([robust(), robust()], Tally::new()));
+    let ([visited, other], visits) = &*shared;
+    if ours_first {
+        visited.acquire().unwrap();
+        visited.release().unwrap();
+    }
+    in_child(|| {
+        own_mounts();
+        let nested = Nested::new(|| {
+            visited.acquire().unwrap();
+            visited.release().unwrap();
+            visits.up();
+        });
+        nested.join();
+    });
+    visited.acquire().unwrap();
+    other.acquire().unwrap();
+    let holder = visited.holder();
+    mark(visited);
+    mark(other);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            if visits.get() > 0 {
+                assert_eq!(visited.try_acquire(), Err(AcquireError::WouldBlock));
+                assert_eq!(visited.holder(), holder);
+            }
+            assert!(matches!(other.try_acquire(), Err(AcquireError::OwnerDied(owner)) if Some(owner) == holder));
+        });
+    });
+    if visits.get() > 0 {
+        visited.release().unwrap();
+    }
+    other.recover().unwrap();
+    other.release().unwrap();
 }
 
 /// `exec` ends what a program holds: the new one has neither the guard nor the mapping.

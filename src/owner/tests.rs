@@ -71,3 +71,42 @@ fn neighbouring_namespaces_never_fold_together() {
     }
     assert_ne!(fold_namespace((0, 0)), 0);
 }
+
+#[test]
+fn flags_are_set_and_not_flipped() {
+    let mine = Token::mine();
+    let (waited, dead) = (mine.with_waiters(), mine.marked_dead());
+    assert!(waited.has_waiters() && waited.with_waiters() == waited && waited.with_waiters_of(waited) == waited);
+    assert!(dead.is_marked_dead() && dead.marked_dead() == dead && !dead.is_free());
+    assert!(mine.with_waiters_of(waited) == waited && mine.with_waiters_of(mine) == mine);
+    assert!(waited.marked_dead() == dead.with_waiters());
+}
+
+#[test]
+fn what_the_kernel_leaves_is_one_holders_only() {
+    let mine = Token::mine();
+    let without_id = |token: Token| Token(token.marked_dead().0 & !(TID_MASK | CPU_MASK));
+    assert!(without_id(mine).is_without_id_of(mine) && without_id(mine.with_waiters()).is_without_id_of(mine));
+    assert!(!mine.is_without_id_of(mine), "it has its id");
+    for bit in CPU_SHIFT + 6..64 {
+        assert!(!without_id(Token(mine.0 ^ 1 << bit)).is_without_id_of(mine), "the stamp is another in bit {bit}");
+    }
+}
+
+#[test]
+fn an_id_counts_in_one_namespace_and_one_boot() {
+    let token = |namespace: u64, boot: u64| Token(namespace << NAMESPACE_SHIFT | boot << BOOT_SHIFT | 4711);
+    let mine = token(0xabc, 5);
+    assert_eq!((mine.namespace(), mine.boot()), (0xabc, 5));
+    assert!(mine.counts_as(mine) && mine.counts_as(token(0xabc, 0)) && token(0xabc, 0).counts_as(mine));
+    assert!(!mine.counts_as(token(0xabc, 6)) && !mine.counts_as(token(0xabd, 5)));
+    assert!(!token(0, 5).counts_as(token(0, 5)), "where it is unknown, nothing counts");
+    assert!(Token::mine().owner().is_some_and(|me| me.is_of_this_namespace() == (Token::mine().namespace() != 0)));
+}
+
+#[test]
+fn a_token_says_where_its_thread_runs() {
+    // It may be moved between the two.
+    assert!((0..1000).any(|_| Token::mine().cpu() == Cpu::mine()));
+    assert!(!Cpu::UNKNOWN.is_known() && Cpu(1).is_known());
+}

@@ -301,4 +301,32 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn counts_end_where_their_bits_do() {
+        let now = Deadline::PAST;
+        let full = (0..State::MOST).fold(State::fresh(now), |state, _| state.entered().expect("room"));
+        assert!(u64::from(full.sleepers()) == State::MOST && full.entered().is_none());
+        let wake_one = |state: State| state.entered().and_then(State::posted).expect("room for one");
+        let most = (0..State::POSTS).fold(State::fresh(now), |state, _| wake_one(state));
+        assert_eq!((most.posts(), most.sleepers()), (State::POSTS, 0));
+        assert!(wake_one(most) == most);
+        let none = State::fresh(now);
+        assert!(none.left().is_none() && none.posted().is_none() && none.taken() == none);
+    }
+
+    #[test]
+    fn what_a_dead_thread_began_to_make_is_made() {
+        let of = |maker: Token| PosixSem { state: AtomicU64::new(maker.0), ..PosixSem::NEW };
+        assert!(of(Token::FREE).make());
+        assert!(!of(Token::mine()).make(), "this thread is at it");
+        let began = of(std::thread::spawn(Token::mine).join().unwrap());
+        // The kernel forgets a thread a moment after it has been joined.
+        let end = Deadline::now().plus(20_000_000_000);
+        while !began.make() {
+            assert!(Deadline::now() < end, "{began:?}");
+            std::thread::yield_now();
+        }
+        assert!(began.make());
+    }
 }

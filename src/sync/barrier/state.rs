@@ -93,3 +93,45 @@ impl State {
         }
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_broken_round_keeps_its_count_and_wakes_all() {
+        for round in [0, 1, 5, State::ROUNDS] {
+            let arrived = State(round << State::ROUND_SHIFT).with_arrival().with_arrival();
+            for state in [arrived, arrived.with_sleepers(), arrived.broken()] {
+                let broken = state.broken();
+                assert!(broken.is_broken() && !broken.has_sleepers());
+                assert_eq!((broken.round(), broken.arrivals()), (round, 2));
+                let next = broken.next_round(true);
+                assert!(!next.is_broken() && !next.has_sleepers());
+                assert_eq!((next.round(), next.arrivals()), ((round + 1) & State::ROUNDS, 0));
+            }
+        }
+    }
+
+    #[test]
+    fn how_each_of_eight_rounds_ended_is_known() {
+        for endings in 0..0x100_u32 {
+            // Round numbers that overflow on the way, too.
+            for first in [0, State::ROUNDS - 3] {
+                let mut rounds = vec![State(first << State::ROUND_SHIFT)];
+                for round in 0..8 {
+                    let next = rounds[round].with_arrival().next_round(endings >> round & 1 != 0);
+                    rounds.push(next);
+                }
+                let now = rounds[8];
+                assert!(now.round_of(now) == Round::Open && now.broken().round_of(now) == Round::Broken);
+                for (round, &arrived) in rounds[..8].iter().enumerate() {
+                    let by_reset = endings >> round & 1 != 0;
+                    let expected = if by_reset { Round::Broken } else { Round::Completed };
+                    assert!(now.round_of(arrived) == expected && now.broken().round_of(arrived) == expected);
+                }
+                assert!(now.next_round(false).round_of(rounds[0]) == Round::Broken, "too long ago to know");
+            }
+        }
+    }
+}

@@ -211,4 +211,66 @@ mod tests {
         let after_a_storm = word.released(0).with_waiter_cpu(ELSEWHERE);
         assert_eq!(after_a_storm.registered().map(State::low), Some(after_a_storm.low()));
     }
+
+    /// A state with these counts, a notification, and somebody's CPU, asleep or not.
+    fn with(signals: u64, waiters: u64, sleepers: bool) -> State {
+        let counts = signals << State::SIGNALS_SHIFT | waiters << State::WAITERS_SHIFT | 7 << State::GENERATION_SHIFT;
+        let state = State(counts | 3 << State::NOTIFICATIONS_SHIFT).with_waiter_cpu(Cpu(5));
+        if sleepers { state.with_sleepers() } else { state }
+    }
+
+    #[test]
+    fn who_leaves_takes_no_more_than_there_is() {
+        for sleepers in [false, true] {
+            for (signals, waiters) in [(0, 0), (0, 1), (1, 1), (2, 3), (State::MOST, State::MOST)] {
+                let before = with(signals, waiters, sleepers);
+                for taken in [0, 1] {
+                    let left = before.left(taken);
+                    assert_eq!(left.signals(), signals.saturating_sub(taken));
+                    assert_eq!(left.waiters(), waiters.saturating_sub(1));
+                    assert_eq!((left.low(), left.generation()), (before.low(), 7), "nothing else");
+                }
+            }
+        }
+        assert!(with(0, State::MOST, false).registered().is_none());
+        assert!(with(0, State::MOST - 1, false).registered().is_some_and(|full| full.waiters() == State::MOST));
+    }
+
+    #[test]
+    fn a_notification_is_counted_and_wakes_as_many_as_it_is_for() {
+        for sleepers in [false, true] {
+            let before = with(1, 9, sleepers);
+            let one = before.signalled(1);
+            assert_eq!((one.signals(), one.waiters(), one.generation(), one.notifications()), (2, 9, 7, 4));
+            assert_eq!((one.has_sleepers(), one.waiter_cpu()), (sleepers, Cpu(5)));
+            let all = before.released(2);
+            assert_eq!((all.signals(), all.waiters(), all.generation(), all.notifications()), (0, 2, 8, 4));
+            assert_eq!((all.has_sleepers(), all.waiter_cpu()), (false, Cpu(5)));
+        }
+        let mut last = with(0, 9, false);
+        for _ in 0..=State::NOTIFICATIONS {
+            last = last.signalled(0);
+        }
+        assert_eq!((last.notifications(), last.waiter_cpu()), (3, Cpu(5)), "they begin anew, and touch nothing else");
+    }
+
+    #[test]
+    fn a_signal_is_for_those_who_came_before_it() {
+        let early = with(0, 2, false);
+        let ticket = |state: State| Ticket::new(state, state);
+        let notified = early.signalled(1);
+        assert!(notified.meaning(ticket(early)) == Meaning::Signalled);
+        assert!(notified.meaning(ticket(notified)) == Meaning::Wait, "it came later");
+        assert!(early.meaning(ticket(early)) == Meaning::Wait);
+        assert!(notified.left(1).meaning(ticket(early)) == Meaning::Wait, "somebody else took it");
+        assert!(early.released(0).meaning(ticket(early)) == Meaning::Released);
+
+        assert!(notified.has_only_older_signals(ticket(notified)));
+        assert!(!notified.has_only_older_signals(ticket(early)));
+        assert!(!early.has_only_older_signals(ticket(early)), "there is none");
+        let (afresh, again) = (notified.released(1), notified.signalled(1));
+        assert!(!again.has_only_older_signals(ticket(notified)) && !afresh.has_only_older_signals(ticket(notified)));
+        assert!(notified.signalled(1).has_only_older_signals(ticket(again)));
+        assert!(!afresh.signalled(1).has_only_older_signals(ticket(again)));
+    }
 }

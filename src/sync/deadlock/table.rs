@@ -144,3 +144,81 @@ impl WaitTable {
         (0..ENTRIES).find(|&entry| self.look(entry).is_some_and(|(who, _)| who.same_thread(thread)))
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use std::cell::Cell;
+    use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+    use std::{thread, time};
+
+    fn table() -> Box<WaitTable> {
+        zerocopy::FromZeros::new_box_zeroed().unwrap()
+    }
+
+    #[test]
+    fn a_wait_says_for_what_it_is_and_how_it_may_end() {
+        for (number, flags) in [(0, 0), (1, 7), (0x7fff, 1), (0xffff, 7)] {
+            let before = Wait(number << 48 | 24 | flags);
+            for (offset, can_fail) in [(0, true), (8, false), (4096, true), (Wait::OFFSET, false)] {
+                let next = before.next(offset, can_fail);
+                assert_eq!((next.offset(), next.can_fail(), next.can_panic()), (offset, can_fail, !can_fail));
+                assert_eq!((next.0 & Wait::WAITS, next.0 >> 48), (Wait::WAITS, (number + 1) & 0xffff));
+            }
+        }
+    }
+
+    #[test]
+    fn who_unwinds_has_no_way_to_be_told() {
+        struct Waits<'a>(&'a Cell<Wait>);
+        impl Drop for Waits<'_> {
+            fn drop(&mut self) {
+                self.0.set(Wait(0).next(8, false));
+            }
+        }
+        let wait = Cell::new(Wait(0).next(8, false));
+        assert!(wait.get().can_panic());
+        let unwound = catch_unwind(AssertUnwindSafe(|| {
+            let _waits = Waits(&wait);
+            resume_unwind(Box::new(()));
+        }));
+        assert!(unwound.is_err() && !wait.get().can_fail() && !wait.get().can_panic());
+    }
+
+    #[test]
+    fn who_has_left_does_not_seem_to_wait() {
+        let (table, mine) = (table(), Token::mine());
+        let entry = table.enter(mine, 8, true).unwrap();
+        assert!(table.look(entry).is_some_and(|(who, wait)| who == mine && wait.offset() == 8));
+        assert_eq!(table.bury(entry), None, "it lives");
+        table.leave(entry);
+        assert!(table.look(entry).is_none());
+        // Nor does who has claimed the entry after it, and not entered its wait yet.
+        table.entries[entry].who.store(mine.0, Ordering::Relaxed);
+        assert!(table.look(entry).is_none());
+        let first = table.entries[entry].wait.load(Ordering::Relaxed);
+        table.entries[entry].who.store(0, Ordering::Relaxed);
+        assert_eq!(table.enter(mine, 8, true), Some(entry), "each has a place to begin with");
+        assert_ne!(table.entries[entry].wait.load(Ordering::Relaxed) >> 48, first >> 48, "another wait");
+        // Nor does nobody.
+        table.entries[entry].who.store(0, Ordering::Relaxed);
+        assert!(table.look(entry).is_none());
+    }
+
+    #[test]
+    fn the_dead_are_buried_with_their_waits() {
+        let (table, dead) = (table(), thread::spawn(Token::mine).join().unwrap());
+        let entry = table.enter(dead, 8, true).unwrap();
+        assert!(table.look(entry).is_some());
+        // The kernel forgets a thread a moment after it has been joined.
+        let end = time::Instant::now() + time::Duration::from_secs(20);
+        let buried = loop {
+            match table.bury(entry) {
+                None if time::Instant::now() < end => thread::yield_now(),
+                buried => break buried,
+            }
+        };
+        assert_eq!(buried, Some(dead.0));
+        assert!(table.look(entry).is_none());
+    }
+}

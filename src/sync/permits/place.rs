@@ -44,7 +44,7 @@ fn first_index(tid: u32, n: usize) -> usize {
     (tid % lines * LINE + tid / lines % LINE) % n
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
     use std::collections::HashSet;
@@ -60,5 +60,19 @@ mod tests {
         }
         let all: HashSet<_> = (0..64).map(|i| first_index(4096 + i, 64)).collect();
         assert_eq!(all.len(), 64);
+    }
+
+    #[test]
+    fn a_thread_begins_where_it_was_last() {
+        let mine = Token::mine();
+        assert_eq!(last_of(mine, 100), None, "nothing yet");
+        for index in [0, 1, 5, 70] {
+            remember(mine, index);
+            assert_eq!((last_of(mine, index + 1), first_of(mine, index + 1)), (Some(index), index));
+            assert_eq!(last_of(mine, index), None, "the pool is smaller");
+            let another = std::thread::spawn(Token::mine).join().unwrap();
+            assert_eq!(last_of(another, 100), None, "as in a child that was forked from this thread");
+            assert_eq!(first_of(another, 100), first_index(another.low(), 100));
+        }
     }
 }

@@ -95,3 +95,44 @@ pub(super) fn fence_in_models() {
         fence(Ordering::SeqCst);
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_turn_tells_is_told_apart() {
+        for slot in [0, 1, 5, Turn::MOST_SLOTS - 1] {
+            for passes in [0, 1, 6, Turn::PASSES] {
+                let before = Turn(passes | 3 << Turn::SLOT_SHIFT);
+                assert!(!before.has_sleepers());
+                let announced = before.announced();
+                assert!(announced.has_sleepers() && announced == announced.announced());
+                assert_eq!((announced.last_freed(), announced.0 & Turn::PASSES), (3, passes));
+                assert_ne!(announced.low(), before.low());
+                for seen in [before, announced] {
+                    let passed = seen.passed(slot);
+                    assert!(passed.has_sleepers() && passed != passed.announced(), "no newcomer");
+                    assert_eq!(passed.last_freed(), slot);
+                    assert_eq!(passed.0 & Turn::PASSES, (passes + 1) & Turn::PASSES);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn only_the_turn_that_was_made_is_cleared() {
+        let turn = AtomicU64::new(0);
+        let announced = Turn::announce(&turn);
+        assert_eq!(turn.load(Ordering::Relaxed), announced.0);
+        let passed = Turn::pass(&turn, 7);
+        assert_eq!(turn.load(Ordering::Relaxed), passed.0);
+        Turn::announce(&turn);
+        passed.clear(&turn);
+        assert!(Turn(turn.load(Ordering::Relaxed)).has_sleepers());
+        let passed = Turn::pass(&turn, 8);
+        passed.clear(&turn);
+        let cleared = Turn(turn.load(Ordering::Relaxed));
+        assert!(!cleared.has_sleepers() && cleared.last_freed() == 8);
+    }
+}

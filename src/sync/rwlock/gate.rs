@@ -140,3 +140,42 @@ impl<const N: usize, W: Wait> Gate<N, W> {
         self.poison.store(0, Ordering::Relaxed);
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_turn_counts_and_forgets_who_slept_on_the_last() {
+        for flags in 0..4 {
+            let turn = Turn(flags);
+            assert_eq!(turn.has_sleepers(), flags & 1 != 0);
+            assert_eq!(turn.waits_for_slot(), flags & 2 != 0);
+            let (mut next, mut before) = (turn, turn.0);
+            for _ in 0..9 {
+                next = next.next();
+                assert!(!next.has_sleepers() && !next.waits_for_slot());
+                assert_ne!(next.0 & !3, before & !3);
+                before = next.0;
+            }
+            assert_eq!(next.0, 9 * Turn::ONE);
+        }
+        assert_eq!(Turn(u32::MAX).next().0, 0);
+    }
+
+    #[test]
+    fn one_slot_is_awaited_or_none() {
+        let mut awaited = Awaited(0);
+        for slot in [0, 1, 2, 7, 0xfffe] {
+            awaited = awaited.with(slot);
+            assert!((0..0xffff).all(|other| awaited.is(other) == (other == slot)));
+            let count = awaited.0 >> 16;
+            awaited = awaited.with(3);
+            assert!(awaited.is(3) && awaited.0 >> 16 == count, "another instead");
+            awaited = awaited.next();
+            assert_eq!(awaited.0 >> 16, count + 1);
+            assert!((0..0xffff).all(|slot| !awaited.is(slot)), "none");
+        }
+        assert_eq!(Awaited(u32::MAX).next().0, 0);
+    }
+}
