@@ -154,6 +154,34 @@ fn a_sleeper_is_told_at_once() {
     });
 }
 
+/// Who takes over from the dead has had time for what a thread must do once: its part of the robust list is made before it
+/// sleeps, even if it never held anything.
+#[test]
+fn a_sleeper_has_its_list_already() {
+    let is_linked = || {
+        let (mut head, mut size) = (std::ptr::null_mut::<usize>(), 0_usize);
+        // SAFETY: the kernel writes both, for the calling thread.
+        let result = unsafe { libc::syscall(libc::SYS_get_robust_list, 0, &raw mut head, &raw mut size) };
+        assert_eq!(result, 0);
+        // SAFETY: what glibc registered for this thread: its first word is the first entry, or the head itself.
+        unsafe { *head != head.addr() }
+    };
+    watched("a_sleeper_has_its_list_already", || {
+        let lock = robust();
+        lock.acquire().unwrap();
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                assert!(!is_linked());
+                assert_eq!(lock.try_acquire(), Err(AcquireError::WouldBlock));
+                assert!(!is_linked(), "who does not wait has nothing to prepare");
+                assert_eq!(lock.acquire_for(ms(5)), Err(AcquireError::TimedOut));
+                assert!(is_linked());
+            });
+        });
+        lock.release().unwrap();
+    });
+}
+
 #[test]
 fn only_the_holder_releases() {
     watched("only_the_holder_releases", || {

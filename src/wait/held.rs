@@ -9,6 +9,9 @@ pub trait Held {
     /// Whether only the holder may free the word.
     const BY_HOLDER_ONLY: bool = false;
 
+    /// Does what the calling thread's first `taking` would do besides, as long as it must wait in any case.
+    fn prepare(&self) {}
+
     /// Runs `take`, which tries to make `me` the holder; returns whether it did.
     #[inline]
     fn taking(&self, me: Token, take: impl FnOnce() -> bool) -> bool {

@@ -65,6 +65,11 @@ impl Wait for KernelRobust {
 impl Held for KernelRobust {
     const BY_HOLDER_ONLY: bool = true;
 
+    /// A thread's list is some pages to be touched for the first time, and whoever takes over from the dead is to be quick.
+    fn prepare(&self) {
+        robust::mine();
+    }
+
     #[inline]
     fn taking(&self, me: Token, take: impl FnOnce() -> bool) -> bool {
         // Without `pending`, for by that a thread of another namespace could have a word marked that it never held. So who is

@@ -27,6 +27,7 @@ impl<W: Wait> OwnedWord<W> {
         let mut known = Token::FREE;
         loop {
             let Some(held) = self.take_or_announce(mine, &mut spin)? else { return Ok(()) };
+            self.wait.prepare();
             if known.is_free() {
                 known = held;
             }
