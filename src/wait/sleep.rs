@@ -17,6 +17,11 @@ const LAST_SLICE_NANOS: u64 = 100_000_000;
 /// The slice after a look that told only that there must be another. Not shorter, for in a crowd of 256 that was a tenth of
 /// the throughput.
 const SOON_NANOS: u64 = 12_000_000;
+/// Slices of this length and longer end at a multiple of 4 ms on the clock of all, a little early: idle waiters in whatever
+/// processes then wake in batches, and not each with cold caches and an interrupt of its own. A thousand took 33 % of a core
+/// before, and 27 with it. Shorter slices would be cut by more than an eighth.
+const BATCHED_NANOS: u64 = 8 * BATCH_NANOS;
+const BATCH_NANOS: u64 = 4_000_000;
 /// Slices are an eighth of the time waited so far: nobody learns of anything more than an eighth too late.
 const WAITED_PER_SLICE: u64 = 8;
 
@@ -84,7 +89,7 @@ impl Sleeper {
         let grown = (waited / WAITED_PER_SLICE).clamp(FIRST_SLICE_NANOS, self.longest);
         let end = *self.end.get_or_insert_with(|| {
             let soon = std::mem::take(&mut self.soon);
-            now.plus(if soon { SOON_NANOS } else { grown })
+            if soon { now.plus(SOON_NANOS) } else { in_a_batch(now.plus(grown), grown) }
         });
         if now >= end {
             self.end = None;
@@ -100,6 +105,11 @@ impl Sleeper {
             }
         }
     }
+}
+
+/// When a slice ends that has grown to this length and could last until `end`.
+fn in_a_batch(end: Deadline, grown: u64) -> Deadline {
+    if grown < BATCHED_NANOS { end } else { Deadline::PAST.plus(end.nanos() / BATCH_NANOS * BATCH_NANOS) }
 }
 
 #[cfg(test)]
@@ -130,6 +140,21 @@ mod tests {
             }
         }
         panic!("never more than {most} looks");
+    }
+
+    #[test]
+    fn long_slices_end_together_and_never_late() {
+        for grown in [FIRST_SLICE_NANOS, SOON_NANOS, BATCHED_NANOS - 1] {
+            assert_eq!(in_a_batch(Deadline::PAST.plus(grown + 1), grown), Deadline::PAST.plus(grown + 1), "{grown} ns");
+        }
+        for grown in [BATCHED_NANOS, BATCHED_NANOS + 1, LAST_SLICE_NANOS] {
+            for began in (0..3 * BATCH_NANOS).step_by(99_991) {
+                let (due, end) =
+                    (Deadline::PAST.plus(began + grown), in_a_batch(Deadline::PAST.plus(began + grown), grown));
+                assert_eq!(end.nanos() % BATCH_NANOS, 0, "{began} + {grown}");
+                assert!(end <= due && due.since(end) < BATCH_NANOS && due.since(end) <= grown / WAITED_PER_SLICE);
+            }
+        }
     }
 
     #[test]

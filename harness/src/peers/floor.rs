@@ -2,6 +2,7 @@
 #![allow(unsafe_code)]
 
 use super::{GatePeer, LockPeer, Peer};
+use crate::clock::Clock;
 use std::ptr;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
@@ -42,8 +43,8 @@ impl TwoAtomics {
     }
 }
 
-/// A word at which one sleeps in slices of 100 ms and does nothing at their ends: what the promise costs that everybody
-/// learns of a death within that time, in the kernel alone.
+/// A word at which one sleeps in slices of up to 100 ms, which end together with those of others, every 4 ms as in shmsync, and
+/// does nothing at their ends: what the promise costs that everybody learns of a death within that time, in the kernel alone.
 #[derive(Debug)]
 pub struct BareSlices(AtomicU32);
 
@@ -75,7 +76,9 @@ impl GatePeer for BareSlices {
 
     fn pass(&self) {
         while self.0.load(Ordering::Acquire) == 1 {
-            self.futex(libc::FUTEX_WAIT, 1, Some(&libc::timespec { tv_sec: 0, tv_nsec: 100_000_000 }));
+            let now = Clock::monotonic_ns();
+            let nanos = 100_000_000 - (now + 100_000_000) % 4_000_000;
+            self.futex(libc::FUTEX_WAIT, 1, Some(&libc::timespec { tv_sec: 0, tv_nsec: nanos as libc::c_long }));
         }
     }
 }
