@@ -37,7 +37,7 @@ macro_rules! opaque {
         }
     )*};
 }
-opaque!(PthreadMutex, PthreadRobust, PthreadMonitor, PthreadBarrier);
+opaque!(PthreadMutex, PthreadRobust, PthreadBarrier);
 
 #[inline]
 fn done(code: libc::c_int, call: &str) {
@@ -136,15 +136,22 @@ impl HeirPeer for PthreadRobust {
     }
 }
 
-/// A condition on `CLOCK_MONOTONIC` with its normal mutex.
-pub struct PthreadMonitor {
+/// A condition on `CLOCK_MONOTONIC` with its normal mutex. If `IN_SLICES`, nobody waits for longer than 3 ms at a time, as
+/// shmsync's waiters do at first: what that costs, and nothing else of theirs.
+pub struct PthreadMonitor<const IN_SLICES: bool = false> {
     mutex: Object<libc::pthread_mutex_t>,
     changed: Object<libc::pthread_cond_t>,
 }
 
-impl Peer for PthreadMonitor {
+impl<const IN_SLICES: bool> fmt::Debug for PthreadMonitor<IN_SLICES> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PthreadMonitor")
+    }
+}
+
+impl<const IN_SLICES: bool> Peer for PthreadMonitor<IN_SLICES> {
     fn name() -> String {
-        String::from("pthread cond+mutex")
+        String::from(if IN_SLICES { "pthread cond+mutex, in slices" } else { "pthread cond+mutex" })
     }
 
     fn new(_size: u32) -> Self {
@@ -165,7 +172,7 @@ impl Peer for PthreadMonitor {
     }
 }
 
-impl PthreadMonitor {
+impl<const IN_SLICES: bool> PthreadMonitor<IN_SLICES> {
     /// Runs `body` with the mutex held.
     #[inline]
     fn locked(&self, body: impl FnOnce()) {
@@ -179,8 +186,20 @@ impl PthreadMonitor {
     #[inline]
     fn wait_while_not(&self, mut ready: impl FnMut() -> bool) {
         while !ready() {
+            let (changed, mutex) = (self.changed.at(), self.mutex.at());
+            if IN_SLICES {
+                let end = Clock::monotonic_ns() + 3_000_000;
+                let end = libc::timespec {
+                    tv_sec: (end / 1_000_000_000) as libc::time_t,
+                    tv_nsec: (end % 1_000_000_000) as libc::c_long,
+                };
+                // SAFETY: as below; the time outlives the call.
+                let code = unsafe { libc::pthread_cond_timedwait(changed, mutex, &raw const end) };
+                done(if code == libc::ETIMEDOUT { 0 } else { code }, "pthread_cond_timedwait");
+                continue;
+            }
             // SAFETY: both were initialised when they were placed, and the mutex is held by this thread.
-            done(unsafe { libc::pthread_cond_wait(self.changed.at(), self.mutex.at()) }, "pthread_cond_wait");
+            done(unsafe { libc::pthread_cond_wait(changed, mutex) }, "pthread_cond_wait");
         }
     }
 
@@ -191,7 +210,7 @@ impl PthreadMonitor {
     }
 }
 
-impl MonitorPeer for PthreadMonitor {
+impl<const IN_SLICES: bool> MonitorPeer for PthreadMonitor<IN_SLICES> {
     #[inline]
     fn wait_until(&self, arrive: impl FnOnce(), ready: impl FnMut() -> bool, leave: impl FnOnce()) {
         self.locked(|| {

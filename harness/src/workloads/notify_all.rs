@@ -3,8 +3,9 @@
 //! Latency is from the notification until the last waiter has been through the lock, and is written down by that last
 //! waiter. Before each storm all are waiting, for 100 µs at least: most will have gone to sleep.
 //!
-//! With the lock held there are two prototypes besides that wake one and move the others to the lock, for comparison
-//! (DESIGN.md has what they teach).
+//! For comparison there is the pthread peer with waits that end by themselves after 3 ms, which is what any sleep in slices
+//! must pay, and with the lock held two prototypes that wake one and move the others to the lock (DESIGN.md has what
+//! they teach).
 //!
 //! Check: between two notifications every waiter passes exactly once.
 
@@ -57,6 +58,9 @@ fn group(pace: Pace, waiters: usize, when: Notify, extent: Extent) -> Group {
         case::<StdMonitor>(waiters, when),
         case::<PlMonitor>(waiters, when),
     ];
+    if extent == Extent::Full {
+        cases.push(case::<PthreadMonitor<true>>(waiters, when));
+    }
     if when == Notify::Held && extent == Extent::Full {
         cases.push(case::<RequeueMonitor<OneByOne>>(waiters, when));
         cases.push(case::<RequeueMonitor<Eagerly>>(waiters, when));
