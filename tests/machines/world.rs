@@ -222,7 +222,7 @@ impl<'a, W: Wait, const R: usize> Hand<'a, W, R> {
             let (index, dead) = (permit.index(), permit.reclaimed());
             self.permits.push(permit);
             match dead {
-                Some(owner) if owner.is_alive() => odd(&format!("{owner} lives")),
+                Some(owner) if !is_soon_dead(owner) => odd(&format!("{owner} lives")),
                 dead => Said::Permit { index, reclaimed: dead.is_some() },
             }
         })

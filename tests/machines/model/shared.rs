@@ -53,18 +53,19 @@ impl Model {
         if self.writer == Some(Alive(who)) {
             return vec![self.says(who, Said::WouldDeadlock, |_| {})];
         }
+        // Who reads already looks no further.
+        if self.reads[who] == 0 && self.writer == Some(Dead) {
+            let poison = self.rw_poison_found();
+            return vec![self.goes_on(true, |model| {
+                (model.writer, model.inside, model.rw_poison) = (None, false, poison);
+            })];
+        }
         let others = (0..ALL).filter(|&other| other != who && self.reads[other] > 0).count();
         // Who reads already is let in, whoever waits.
-        if self.reads[who] == 0 && !(self.is_vacant() && others < self.terms.slots) {
+        if self.reads[who] == 0 && !(self.writer.is_none() && others < self.terms.slots) {
             return Vec::new();
         }
-        let poison = self.rw_poison_found();
-        vec![self.says(who, Said::Got(self.rw_value, poison), |model| {
-            if model.writer == Some(Dead) {
-                (model.writer, model.inside, model.rw_poison) = (None, false, poison);
-            }
-            model.reads[who] += 1;
-        })]
+        vec![self.says(who, Said::Got(self.rw_value, self.rw_poison), |model| model.reads[who] += 1)]
     }
 
     fn writes(&self, who: usize, how: How) -> Vec<Move> {
