@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
-# Random programs of threads and of processes, compared with a reference: so many (1000) in each of six settings.
+# Random programs of threads and of processes, compared with a reference: so many (200) in each of six settings.
 #
 #   ci/machines.sh [PROGRAMS]
 #
-# Prints how many programs and steps were run. What fails is shrunk, shown, and kept in proptest-regressions/. A thousand
-# take some eight minutes, most of which they sleep.
+# Prints how many programs and steps were run. What fails is shrunk, shown, and kept in proptest-regressions/. Two
+# hundred take a minute on two cores, most of which they sleep.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-programs=${1:-1000}
+programs=${1:-200}
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 PROPTEST_CASES=$programs cargo test --release --test machines -- --nocapture programs >"$log" 2>&1 ||
