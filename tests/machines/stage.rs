@@ -152,6 +152,10 @@ impl<W: Wait, const R: usize> Stage<W, R> {
     }
 
     fn clean_up(&mut self, model: &Model) {
+        // Who waits for a lock of its own that nobody else may release is only helped by time.
+        if model.calls.iter().flatten().any(|call| call.verb.how() == How::Soon) {
+            self.step(STEWARD, Verb::Rest);
+        }
         for who in 0..CREW {
             let holds = |holder: Option<Holder>| holder == Some(Holder::Alive(who));
             if holds(model.running) {
