@@ -126,3 +126,24 @@ pub(crate) fn is_dead_cached(token: Token) -> bool {
         dead
     })
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    /// `of` asks for a proof only where one look does not tell.
+    #[test]
+    fn the_living_are_proven_alive() {
+        let (tell, told) = std::sync::mpsc::channel();
+        let (end, ended) = std::sync::mpsc::channel::<()>();
+        let other = std::thread::spawn(move || {
+            tell.send(Token::mine()).unwrap();
+            ended.recv().unwrap_err();
+        });
+        for token in [Token::mine(), told.recv().unwrap()] {
+            assert!(by_proof(token) == Liveness::Alive);
+        }
+        drop(end);
+        other.join().unwrap();
+    }
+}

@@ -221,4 +221,22 @@ mod tests {
         assert_eq!(buried, Some(dead.0));
         assert!(table.look(entry).is_none());
     }
+
+    /// Four are asked about at a time, and not always the same four.
+    #[test]
+    fn the_living_do_not_hide_the_dead() {
+        let (table, mine) = (table(), Token::mine());
+        for entry in &table.entries {
+            entry.who.store(mine.0, Ordering::Relaxed);
+        }
+        assert_eq!(table.enter(mine, 8, true), None, "all are taken, and alive");
+        let dead = thread::spawn(Token::mine).join().unwrap();
+        table.entries[200].who.store(dead.0, Ordering::Relaxed);
+        let end = time::Instant::now() + time::Duration::from_secs(20);
+        let found = std::iter::repeat_with(|| table.enter(mine, 8, true)).find(|found| {
+            assert!(time::Instant::now() < end, "never asked about");
+            found.is_some()
+        });
+        assert_eq!(found, Some(Some(200)));
+    }
 }
