@@ -21,7 +21,7 @@ const LONGS: usize = size_of::<libc::sem_t>() / size_of::<libc::c_ulong>();
 #[repr(C)]
 pub(crate) struct Sem(UnsafeCell<[libc::c_ulong; LONGS]>);
 
-const _: () = assert!(size_of::<Sem>() == size_of::<libc::sem_t>() && align_of::<Sem>() == align_of::<libc::sem_t>());
+const _: () = assert!(size_of::<Sem>() == size_of::<libc::sem_t>() && align_of::<Sem>() >= align_of::<libc::sem_t>());
 
 // SAFETY: it is only ever passed to the sem_* functions, which synchronize by themselves.
 unsafe impl Sync for Sem {}

@@ -89,12 +89,15 @@ fn huge_page() -> Option<usize> {
     size.trim().parse().ok().filter(|size: &usize| size.is_power_of_two())
 }
 
+/// Not among libc's constants for musl.
+const MADV_COLLAPSE: i32 = 25;
+
 /// Advises the system to use huge pages for a mapping, and to begin now. Whether it can is not told.
 pub(crate) fn make_huge(start: *mut u8, length: usize) {
     // EINVAL: a kernel without huge pages, or one before 6.1, which does not know MADV_COLLAPSE. EBUSY, EAGAIN, ENOMEM:
     // no huge page to be had now; the advice may bear fruit later.
     let _ = advise(start, length, libc::MADV_HUGEPAGE);
-    let _ = advise(start, length, libc::MADV_COLLAPSE);
+    let _ = advise(start, length, MADV_COLLAPSE);
 }
 
 /// Takes the page faults of a mapping now, those of a first write included.
