@@ -67,7 +67,7 @@ on_musl() {
         "$tools/bin/pip" install --quiet ziglang cargo-zigbuild
     fi
     # zig brings the start files and the libc.
-    PATH=/usr/bin:$tools/bin:$PATH RUSTC=/usr/bin/rustc RUSTC_BOOTSTRAP=1 CARGO=/usr/bin/cargo \
+    PATH=$tools/bin:/usr/bin:$PATH RUSTC=/usr/bin/rustc RUSTC_BOOTSTRAP=1 CARGO=/usr/bin/cargo \
         RUSTFLAGS="-C link-self-contained=no" \
         "$tools/bin/cargo-zigbuild" test -p shmsync --lib --tests "$STD" --target "$1"
 }
