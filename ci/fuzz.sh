@@ -9,7 +9,7 @@ cd "$(dirname "$0")/../fuzz"
 
 seconds=${1:-10}
 targets=("${@:2}")
-[ ${#targets[@]} -gt 0 ] || targets=(header directory primitives names)
+[ ${#targets[@]} -gt 0 ] || targets=(header directory primitives meanwhile names)
 
 cargo +nightly --version >/dev/null 2>&1 || { echo "skipped: the fuzz targets need a nightly toolchain"; exit 0; }
 cargo +nightly fuzz --version >/dev/null 2>&1 || cargo install cargo-fuzz --locked

@@ -7,6 +7,7 @@
 //! | `slate`    | a file in `/dev/shm` that is gone afterwards |
 //! | `worker`   | threads that live for many executions |
 //! | `watch`    | that an execution comes to an end, and how soon |
+//! | `which`    | each primitive by a number |
 //! | `using`    | every verb of a `Region`, on whatever is in it |
 //! | `subjects` | every verb of the primitives, as far as it comes to an end |
 
@@ -17,5 +18,6 @@ pub mod slate;
 pub mod subjects;
 pub mod using;
 pub mod watch;
+pub mod which;
 pub mod words;
 pub mod worker;

@@ -8,13 +8,11 @@ use std::cell::RefCell;
 
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
-use shmsync::wait::{Futex, KernelRobust, PosixSem, Wait};
-use shmsync::{
-    Barrier, BoundedSemaphore, Condition, Event, Lock, Mutex, Once, OnceCell, PermitPool, RLock, RwLock, Semaphore,
-};
+use shmsync::wait::{Futex, KernelRobust, PosixSem};
 use shmsync_fuzz::guard::Guarded;
 use shmsync_fuzz::subjects::{Step, Subject};
 use shmsync_fuzz::watch::soon;
+use shmsync_fuzz::which::{Visit, What};
 use shmsync_fuzz::words::{Scribble, remember_me};
 use shmsync_fuzz::worker::Worker;
 
@@ -35,23 +33,6 @@ enum Backend {
     Futex,
     PosixSem,
     KernelRobust,
-}
-
-#[derive(Arbitrary, Debug, Clone, Copy)]
-enum What {
-    Lock,
-    RLock,
-    Mutex,
-    RwLock,
-    Semaphore,
-    Bounded,
-    Pool,
-    Condition,
-    Event,
-    Barrier,
-    Members,
-    Once,
-    Cell,
 }
 
 fn program<T: Subject>(subject: &T, steps: &[Step], alone: bool) {
@@ -106,29 +87,17 @@ extern "C" fn __lsan_default_suppressions() -> *const std::ffi::c_char {
     c"leak:robust::set_up".as_ptr()
 }
 
-fn choose<W: Wait + 'static>(input: &Input) {
-    match input.what {
-        What::Lock => run::<Lock<W>>(input),
-        What::RLock => run::<RLock<W>>(input),
-        What::Mutex => run::<Mutex<u64, W>>(input),
-        What::RwLock => run::<RwLock<u64, 4, W>>(input),
-        What::Semaphore => run::<Semaphore<W>>(input),
-        What::Bounded => run::<BoundedSemaphore<W>>(input),
-        What::Pool => run::<PermitPool<4, W>>(input),
-        What::Condition => run::<Condition<W>>(input),
-        What::Event => run::<Event<W>>(input),
-        What::Barrier => run::<Barrier<W>>(input),
-        What::Members => run::<Barrier<W, 4>>(input),
-        What::Once => run::<Once<W>>(input),
-        What::Cell => run::<OnceCell<u64, W>>(input),
+impl Visit for &Input {
+    fn visit<T: Subject>(self) {
+        run::<T>(self);
     }
 }
 
 fuzz_target!(|input: Input| {
     remember_me();
     match input.backend {
-        Backend::Futex => choose::<Futex>(&input),
-        Backend::PosixSem => choose::<PosixSem>(&input),
-        Backend::KernelRobust => choose::<KernelRobust>(&input),
+        Backend::Futex => input.what.visited::<Futex>(&input),
+        Backend::PosixSem => input.what.visited::<PosixSem>(&input),
+        Backend::KernelRobust => input.what.visited::<KernelRobust>(&input),
     }
 });
