@@ -15,6 +15,12 @@ use std::ptr;
 use std::thread;
 use std::time::{Duration, Instant};
 
+/// What `ptrace` takes for a request, which differs between libcs.
+#[cfg(target_env = "musl")]
+type Request = libc::c_int;
+#[cfg(not(target_env = "musl"))]
+type Request = libc::c_uint;
+
 /// The victim calls this in front of its verb.
 #[inline(never)]
 extern "C" fn begin_verb() {
@@ -80,7 +86,7 @@ impl Victim {
         self.child.pid()
     }
 
-    fn request(&self, request: libc::c_uint, address: usize, data: usize) -> Result<libc::c_long, String> {
+    fn request(&self, request: Request, address: usize, data: usize) -> Result<libc::c_long, String> {
         // SAFETY: a request on a traced child that stands still; none of those used here writes to this process.
         unsafe {
             *libc::__errno_location() = 0;
@@ -93,7 +99,7 @@ impl Victim {
         }
     }
 
-    fn resume(&self, how: libc::c_uint) -> Result<(), String> {
+    fn resume(&self, how: Request) -> Result<(), String> {
         self.request(how, 0, self.signal.take() as usize).map(drop)
     }
 
