@@ -323,7 +323,7 @@ fn a_region_is_for_its_own_width_unless_its_maker_says_otherwise() {
     Shared::create(&name, AtomicU64::new(MARK)).unwrap();
     write_width(96 - usize::BITS);
     refused(Shared::<AtomicU64>::open(&name), "pointer width");
-    write_width(u32::MAX);
+    write_width(0x0032_0064);
     assert_eq!(Shared::<AtomicU64>::open(&name).unwrap().load(SeqCst), MARK);
     shmsync::unlink(&name).unwrap();
     Shared::options().any_pointer_width().create(&name, AtomicU64::new(MARK)).unwrap();

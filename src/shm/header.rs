@@ -6,7 +6,7 @@
 //! | 8–11    | `byte_order`     | `0x01020304`, in the order of the machine that made it |
 //! | 12–15   | `version`        | 2: the version of this table |
 //! | 16–19   | `header_size`    | 4096: with what stands between it and the payload |
-//! | 20–23   | `pointer_width`  | 32 or 64: `usize` may be part of the payload; all ones if the maker said that it is for both |
+//! | 20–23   | `pointer_width`  | 32 or 64: `usize` may be part of the payload; `0x0032_0064` if the maker said that it is for both |
 //! | 24–31   | `total_size`     | header, gap and payload; the file is never shorter |
 //! | 32–39   | `payload_offset` | 4096, rounded up to the payload's alignment |
 //! | 40–47   | `payload_size`   | `size_of::<T>()` |
@@ -38,7 +38,7 @@ const MAGIC: [u8; 8] = *b"shmsync\0";
 const BYTE_ORDER: u32 = 0x0102_0304;
 const VERSION: u32 = 2;
 /// For programs of either width.
-const ANY_WIDTH: u32 = u32::MAX;
+const ANY_WIDTH: u32 = 0x0032_0064;
 
 #[derive(Debug, Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
