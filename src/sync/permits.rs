@@ -233,7 +233,8 @@ impl<const N: usize, W: Wait> PermitPool<N, W> {
                 }
                 // Leaving swallows no wake: the permit that came with it is there for the last look.
                 Slept::Expired => return self.look_once().ok_or(AcquireError::TimedOut),
-                Slept::Interrupted => return Err(AcquireError::Interrupted),
+                // Signals may come faster than any slice ends, and the caller come back after each.
+                Slept::Interrupted => return self.take_over_unless_just_tried().ok_or(AcquireError::Interrupted),
             }
             from = Turn(self.turn.load(Ordering::Relaxed)).last_freed() % N;
         }

@@ -47,7 +47,11 @@ impl<W: Wait> OwnedWord<W> {
                     waiting.as_ref().map_or(Ok(()), Waiting::check)?;
                 }
                 Slept::Expired => return self.last_look(),
-                Slept::Interrupted => return Err(AcquireError::Interrupted),
+                Slept::Interrupted => {
+                    // Signals may come faster than any slice ends, and the caller come back after each.
+                    self.report_if_dead()?;
+                    return Err(AcquireError::Interrupted);
+                }
             }
             mine = Token::mine().with_waiters();
         }
@@ -61,10 +65,17 @@ impl<W: Wait> OwnedWord<W> {
         if seen.is_free() && self.take(seen, Token::mine().with_waiters()).is_ok() {
             return Ok(());
         }
+        self.report_if_dead()?;
+        Err(AcquireError::TimedOut)
+    }
+
+    /// For who leaves, and may do so again and again before any slice ends.
+    fn report_if_dead(&self) -> Result<(), AcquireError> {
+        let seen = self.token();
         if !seen.is_free() && liveness::is_dead_cached(seen) && self.mark_dead(seen) {
             self.examine(seen.marked_dead())?;
         }
-        Err(AcquireError::TimedOut)
+        Ok(())
     }
 
     /// Spins until the word can be taken as `mine` (`None`), or returns the held word in which sleepers are announced.
