@@ -160,10 +160,13 @@ fn huge_page() -> Option<usize> {
     size.trim().parse().ok()
 }
 
+/// libc has it not for musl.
+const MADV_COLLAPSE: libc::c_int = 25;
+
 /// Whether `madvise` knows `MADV_COLLAPSE`, without which the settings decide.
 fn can_collapse() -> bool {
     // SAFETY: an empty range.
-    unsafe { libc::madvise(std::ptr::null_mut(), 0, libc::MADV_COLLAPSE) == 0 }
+    unsafe { libc::madvise(std::ptr::null_mut(), 0, MADV_COLLAPSE) == 0 }
 }
 
 #[test]

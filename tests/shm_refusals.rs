@@ -112,6 +112,7 @@ fn another_type_is_refused_with_both_sizes() {
 
 /// Reserved at once, on a tmpfs without a limit, it would call for the out-of-memory killer.
 #[test]
+#[cfg(target_pointer_width = "64")]
 fn a_sparse_file_larger_than_the_memory_is_refused() {
     type Enormous = [AtomicU64; 1 << 43];
     let (name, file) = region("enormous");
