@@ -49,7 +49,7 @@ function percent(of, all) { return all ? 100 * of / all : 100 }
 # Where the tests of a file begin: nothing comes behind them.
 function end_of(file,    line, n, before) {
     for (n = 1; (getline line < file) > 0; n++) {
-        if (line ~ /^mod tests \{/ && before == "#[cfg(test)]") break
+        if (line ~ /^mod tests \{/ && before ~ /^#\[cfg\((all\()?test[,)]/) break
         text[file, n] = before = line
     }
     close(file)

@@ -12,6 +12,7 @@ targets=("${@:2}")
 [ ${#targets[@]} -gt 0 ] || targets=(header directory primitives meanwhile names)
 
 cargo +nightly --version >/dev/null 2>&1 || { echo "skipped: the fuzz targets need a nightly toolchain"; exit 0; }
+command -v c++ >/dev/null || { apt-get update && apt-get install -y --no-remove --no-install-recommends g++; }
 cargo +nightly fuzz --version >/dev/null 2>&1 || cargo install cargo-fuzz --locked
 
 corpus=$(mktemp -d)

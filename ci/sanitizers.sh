@@ -20,11 +20,14 @@ thread_tests=(threads barrier_members deadlock kernel_robust permit_pool process
 address_tests=(threads layout kernel_robust named_semaphore once process process_leftovers region region_info region_list
     reviewed shm_anonymous shm_file shm_handle shm_lent shm_named shm_refusals shm_socket shm_socket_hostile)
 
+# Fewer tests than this were not what was meant.
+LEAST=250
+
 tools=("$@")
 [ ${#tools[@]} -gt 0 ] || tools=(thread address valgrind)
 
 logs=$(mktemp -d)
-trap 'rm -rf "$logs"' EXIT
+trap 'rm -rf "$logs" /dev/shm/shmsync-valgrind-$$-*' EXIT
 figures=()
 target=$(cargo metadata --format-version 1 --no-deps | sed -E 's/.*"target_directory":"([^"]*)".*/\1/')/sanitizers
 mkdir -p "$target"
@@ -66,6 +69,7 @@ sanitizer() {
     echo "== $kind sanitizer"
     if ! cargo +nightly --version >/dev/null 2>&1; then
         echo "skipped: the $kind sanitizer needs a nightly toolchain"
+        figures+=("$kind sanitizer: NOT RUN, for want of a nightly toolchain")
         return
     fi
     host=$(rustc +nightly -vV | sed -n 's/^host: //p')
@@ -77,12 +81,15 @@ sanitizer() {
         return 1
     }
     no_report
-    figures+=("$kind sanitizer: $(awk '/^test result: ok/ { n += $4 } END { print n }' "$logs/output") tests, no report")
+    local ran
+    ran=$(awk '/^test result: ok/ { n += $4 } END { print n + 0 }' "$logs/output")
+    [ "$ran" -ge "$LEAST" ] || { echo "only $ran tests were run" >&2; return 1; }
+    figures+=("$kind sanitizer: $ran tests, no report")
 }
 
 # An example with its arguments, in place of this shell.
 checked() {
-    exec "${memcheck[@]}" "$target/debug/examples/$1" "${@:2}"
+    exec timeout 120 "${memcheck[@]}" "$target/debug/examples/$1" "${@:2}"
 }
 
 # Two examples at once, under one name, the second one somewhat later; both must end well.
@@ -90,8 +97,8 @@ two() {
     programs=$((programs + 2))
     (eval "checked ${1//NAME//shmsync-valgrind-$$-$programs}") &
     sleep 0.5
-    (eval "checked ${2//NAME//shmsync-valgrind-$$-$programs}")
-    wait $!
+    (eval "checked ${2//NAME//shmsync-valgrind-$$-$programs}") || { wait; return 1; }
+    wait $! || return 1
 }
 
 # A kill: who is left notices, and says so.
@@ -100,12 +107,13 @@ killed() {
     local name=shmsync-valgrind-$$-$programs first second
     (checked ring "$1" --name "/$name" --count 1000000000) &
     first=$!
-    until [ -e "/dev/shm/$name" ]; do sleep 0.1; done
+    until [ -e "/dev/shm/$name" ]; do kill -0 $first || return 1; sleep 0.1; done
     (checked ring "$2" --name "/$name" --count 1000000000 >"$logs/output" 2>&1) &
     second=$!
     # When both are there, the name goes.
-    while [ -e "/dev/shm/$name" ]; do sleep 0.1; done
-    kill -9 $first
+    while [ -e "/dev/shm/$name" ]; do kill -0 $first || return 1; sleep 0.1; done
+    # timeout's child is the program under valgrind.
+    kill -9 "$(tr -d ' ' <"/proc/$first/task/$first/children")"
     wait $first 2>/dev/null || :
     if wait $second || ! grep ' died' "$logs/output"; then
         cat "$logs/output" >&2

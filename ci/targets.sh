@@ -51,7 +51,7 @@ on_32_bits() {
     install gcc-12-multilib libc6-dev-i386
     export CARGO_TARGET_I686_UNKNOWN_LINUX_GNU_LINKER=x86_64-linux-gnu-gcc-12
     other_cargo test -p shmsync --lib --tests "$STD" --target "$target" --no-run 2>&1 | tee "$log"
-    other_cargo test -p shmsync --lib --tests "$STD" --target "$target"
+    other_cargo test -p shmsync --lib --tests --no-fail-fast "$STD" --target "$target"
     echo "-- 32 and 64 bits in one region, either as the other's maker"
     "$host_cargo" test -p shmsync --test word_sizes --no-run 2>&1 | tee "$log.host"
     theirs=$(realpath "$(program "$log" word_sizes)")
@@ -69,14 +69,14 @@ on_musl() {
     # zig brings the start files and the libc.
     PATH=$tools/bin:/usr/bin:$PATH RUSTC=/usr/bin/rustc RUSTC_BOOTSTRAP=1 CARGO=/usr/bin/cargo \
         RUSTFLAGS="-C link-self-contained=no" \
-        "$tools/bin/cargo-zigbuild" test -p shmsync --lib --tests "$STD" --target "$1"
+        "$tools/bin/cargo-zigbuild" test -p shmsync --lib --tests --no-fail-fast "$STD" --target "$1"
 }
 
 emulated() {
     install gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user-static
     export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc
     export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER="qemu-aarch64-static -L /usr/aarch64-linux-gnu"
-    other_cargo test -p shmsync "${EMULATED[@]/#/--test=}" "$STD" --target "$1"
+    other_cargo test -p shmsync --no-fail-fast "${EMULATED[@]/#/--test=}" "$STD" --target "$1"
 }
 
 type_checked() {

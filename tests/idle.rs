@@ -14,7 +14,16 @@ use shmsync::{
 };
 use support::*;
 
-every_backend!(locks_and_semaphores, conditions_events_and_barriers, what_another_holds,);
+for_backend!(futex, shmsync::wait::Futex, locks_and_semaphores, conditions_events_and_barriers, what_another_holds);
+// Without sem_clockwait, which musl has not, who waits naps for 50 µs at a time.
+#[cfg(target_env = "gnu")]
+for_backend!(
+    posix_sem,
+    shmsync::wait::PosixSem,
+    locks_and_semaphores,
+    conditions_events_and_barriers,
+    what_another_holds
+);
 
 /// Long enough for a score of slices, which begin at 3 ms.
 const WAIT: Duration = ms(250);

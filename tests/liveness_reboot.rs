@@ -58,6 +58,10 @@ fn boot(directory: &Path, variable: &str, file: &Path) -> Option<(u128, String)>
     machine.arg(format!("uml_dir={}", directory.display()));
     machine.arg(format!("{variable}={}", file.display()));
     machine.arg(format!("init={}", env::current_exe().unwrap().display()));
+    if cfg!(target_pointer_width = "32") {
+        eprintln!("skipped: user-mode Linux runs no programs of 32 bits");
+        return None;
+    }
     if !Path::new("/usr/bin/linux.uml").exists() {
         eprintln!("skipped: no linux.uml to boot; it is in Debian's package user-mode-linux");
         return None;

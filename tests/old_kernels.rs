@@ -1,5 +1,7 @@
 //! What older kernels, other file systems and sandboxes refuse, refused here by a filter: the way round it does the same as
 //! the straight one, and where there is none, the error says so and nothing is left behind.
+// The filters know calls by number: other libcs, and 32 bits, do the same by other ones.
+#![cfg(all(target_env = "gnu", target_pointer_width = "64"))]
 
 mod process_support;
 mod shm_support;

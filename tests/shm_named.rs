@@ -2,6 +2,7 @@
 
 mod shm_support;
 
+use std::any::type_name;
 use std::os::unix::fs::PermissionsExt;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
@@ -169,7 +170,7 @@ fn debug_says_what_and_where() {
     let name = Name::new("debug");
     let region = Shared::create(&name, AtomicU64::new(1)).unwrap();
     let text = format!("{region:?}");
-    assert!(text.contains("AtomicU64") && text.contains(&*name) && text.contains("8 bytes"), "{text}");
+    assert!(text.contains(type_name::<AtomicU64>()) && text.contains(&*name) && text.contains("8 bytes"), "{text}");
 }
 
 /// The value belongs to all; who goes leaves it.

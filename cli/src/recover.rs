@@ -59,10 +59,10 @@ struct Still {
 }
 
 pub(crate) fn recover(args: &RecoverArgs) -> Result<(), Failure> {
+    cut_off::explained();
     if args.directory {
         return directory(args);
     }
-    cut_off::explained();
     let (place, object) = Place::parse_with_object(&args.name);
     let found = Found::at(place.clone())?;
     if object.is_some() && !found.info.holds_objects() {
@@ -121,18 +121,17 @@ pub(crate) fn recover(args: &RecoverArgs) -> Result<(), Failure> {
 /// Frees the region's own locks, on the operator's word.
 fn directory(args: &RecoverArgs) -> Result<(), Failure> {
     let place = Place::parse(&args.name);
-    if !Found::at(place.clone())?.info.holds_objects() {
+    let found = Found::at(place.clone())?;
+    if !found.info.holds_objects() {
         return Err(Failure::Refused(format!("{place} is a region of one value, and has no directory")));
     }
-    let region = place.open_region(Region::options().allow_any_owner())?;
-    // The kernel counts them, in whatever namespace they are. This process is one.
-    let others = region.attached()?.len().saturating_sub(1);
-    if others > 0 && !args.force {
-        let who =
-            if others == 1 { String::from("one other process has") } else { format!("{others} other processes have") };
-        let why = format!("{who} {place} open, and may be making or removing objects; --force if they are not");
+    // Asked before this process has it open itself: then the kernel tells of everybody, in whatever namespace, also where
+    // those who have it open cannot be told apart.
+    if found.info.is_mapped() != Some(false) && !args.force {
+        let why = format!("others have {place} open, and may be making or removing objects; --force if they are not");
         return Err(Failure::Exit(1, Some(why)));
     }
+    let region = place.open_region(Region::options().allow_any_owner())?;
     // SAFETY: nobody else has had the region open, so nobody is in the middle of a change; or the operator says so. That
     // nobody opens it and begins one in between is the operator's word, too.
     let freed = unsafe { region.recover_directory() };

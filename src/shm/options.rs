@@ -102,9 +102,10 @@ impl<T> Options<T> {
     ///
     /// You say by it that every field of `T` is at the same place, and means the same, in both. The primitives on
     /// [`Futex`](crate::wait::Futex) and [`KernelRobust`](crate::wait::KernelRobust), and all atomics but those of
-    /// `usize`, are alike. Not alike are `usize`; a `sem_t`, and with it [`PosixSem`](crate::wait::PosixSem); and on 32-bit
+    /// `usize` and `isize`, are alike. Not alike are these two; a `sem_t`, and with it [`PosixSem`](crate::wait::PosixSem); and on 32-bit
     /// x86 the places of `u64`, `i64` and `f64`, which are aligned to 4 bytes there and to 8 elsewhere. The sizes and the
-    /// alignments of the whole are compared, and `T` is whatever bytes it finds: an error here is no undefined behaviour.
+    /// alignments of the whole are compared, and `T` is whatever bytes it finds: an error here is no undefined behaviour. But
+    /// padding may hide a difference of size, and a `sem_t` that is shared so loses wakes, or ends a process.
     ///
     /// ```
     /// use shmsync::{Mutex, Shared};

@@ -126,7 +126,7 @@ impl<W: Wait> Lock<W> {
     /// with the machine (in a region that is a file and outlives it).
     ///
     /// For locks that are acquired here and released there, by a thread or process that may outlive this one. Does
-    /// nothing to a free lock, nor to one whose holder has died: of that everybody learns all the same.
+    /// nothing to a free lock, nor to one whose holder is found dead: of that everybody learns all the same.
     pub fn disown(&self) {
         self.word.disown();
     }
