@@ -76,7 +76,9 @@ emulated() {
     install gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user-static
     export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc
     export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER="qemu-aarch64-static -L /usr/aarch64-linux-gnu"
-    other_cargo test -p shmsync --no-fail-fast "${EMULATED[@]/#/--test=}" "$STD" --target "$1"
+    # A fork from a second thread does not come back there.
+    other_cargo test -p shmsync --no-fail-fast "${EMULATED[@]/#/--test=}" "$STD" --target "$1" -- \
+        --skip a_grandchild_after_threads_is_named_right
 }
 
 type_checked() {

@@ -3,7 +3,9 @@
 mod shm_support;
 
 use std::fs::{self, File, OpenOptions, Permissions};
-use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, symlink};
+#[cfg(target_pointer_width = "64")]
+use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileExt, PermissionsExt, symlink};
 use std::os::unix::net::UnixListener;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 

@@ -119,6 +119,10 @@ fn stride() -> usize {
 }
 
 fn a_handler_comes_at_any_instruction_of_a_wait<W: Wait>() {
+    if cfg!(not(target_env = "gnu")) && size_of::<W>() > 0 {
+        eprintln!("skipped: without sem_clockwait a wait is naps of 50 µs, and steps through it have no end");
+        return;
+    }
     for_each_kind!(at_instructions_of_a_wait, W);
 }
 
