@@ -9,7 +9,7 @@
 #   others                        type-checked
 #
 # Without targets all of the above, and as others those of CHECKED. With --check everything is type-checked, and nothing
-# run: in three minutes, and without a linker for any of them. The compiler is Debian's, which brings std's source;
+# run, for which no target needs a linker. The compiler is Debian's, which brings std's source;
 # qemu shows nothing of weak memory ordering, which the models do.
 set -euo pipefail
 cd "$(dirname "$0")/.."
