@@ -1,107 +1,25 @@
-//! A counting semaphore in one 64-bit word.
-//!
-//! | bits | what |
-//! |---|---|
-//! | 0 | `WAITERS`: somebody may sleep. In the half that the futex compares, so that nobody falls asleep unannounced |
-//! | 1–31 | the count |
-//! | 32 | zero: where the count may carry to, see below |
-//! | 33–39 | zero |
-//! | 40–47 | CPU of the last release, plus one |
-//! | 48–63 | zero |
-//!
-//! | state | who may leave it, to where |
-//! |---|---|
-//! | count > 0 | an acquirer: count − 1. A releaser: count + n, or of one permit by an addition |
-//! | count = 0 | a waiter: + `WAITERS`, then it sleeps on exactly this low half. A releaser, as above |
-//! | `WAITERS` | a releaser wakes one sleeper per permit; if nobody slept, it clears the bit, and wakes all |
-//!
-//! Acquirers keep `WAITERS`; only a releaser whose wake found nobody clears it, or every later release would make a
-//! needless system call. To clear alone would lose a sleeper: release (1, W) – its wake finds nobody – another takes the
-//! permit (0, W) – a waiter that announced itself long ago falls asleep on (0, W) – the late clear (0) – and no release
-//! knows of the sleeper. So after the clear everybody is woken: who fell asleep before it is awake and announces itself
-//! anew, and after it nobody falls asleep on a word with `WAITERS`, because there is none. The bit that a killed waiter
-//! leaves behind is cleared by the next release, for two needless wakes.
-//!
-//! A release of one permit on the CPU of the last release is an addition, which need not wait for what was just loaded:
-//! a fifth less for a pair. That the count has room is known only for the moment of the load; so it adds only to counts that
-//! are 2³⁰ away from the maximum, and if somebody releases all those at once in between, the count passes the maximum by one
-//! for each thread that does so. Bit 32 has room for that many; no permit is lost, and `value` does not show it. (At 2³¹
-//! permits the half that the futex compares reads as empty: who falls asleep on it then wakes when its slice ends.)
+//! A counting semaphore: take a permit, or announce, sleep, and be called. Its word is told in [`state`].
+
+mod state;
 
 use std::fmt;
 
 use super::verbs::acquiring_verbs;
 use crate::atomic::{AtomicU64, Ordering, constructor, fresh};
 use crate::error::{AcquireError, ReleaseError};
-use crate::owner::Cpu;
 use crate::time::Patience;
 use crate::wait::sleep::{Sleeper, Slept};
 use crate::wait::spin::Spin;
 use crate::wait::{Platform, Wait, Word};
+use state::State;
 
 /// The highest value of a semaphore, as POSIX calls it: 2³¹ − 1.
 pub const SEM_VALUE_MAX: u32 = i32::MAX as u32;
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct State(u64);
-
-impl State {
-    const WAITERS: u64 = 1;
-    const ONE: u64 = 2;
-    const CPU_SHIFT: u32 = 40;
-    const CPU_MASK: u64 = 0xff << Self::CPU_SHIFT;
-    /// Where additions end: as far from the maximum as can be.
-    const ADD_BELOW: u32 = 1 << 30;
-
-    #[inline]
-    const fn of(count: u32) -> Self {
-        Self(count as u64 * Self::ONE)
-    }
-
-    #[inline]
-    fn count(self) -> u32 {
-        (self.0 >> 1) as u32
-    }
-
-    fn has_waiters(self) -> bool {
-        self.0 & Self::WAITERS != 0
-    }
-
-    fn with_waiters(self) -> Self {
-        Self(self.0 | Self::WAITERS)
-    }
-
-    /// One permit less, unless there is none.
-    #[inline]
-    fn taken(self) -> Option<Self> {
-        (self.count() > 0).then(|| Self(self.0.wrapping_sub(Self::ONE)))
-    }
-
-    /// `n` permits more, by a release on this CPU, unless that is too many.
-    #[inline]
-    fn released(self, n: u32, maximum: u32) -> Option<Self> {
-        if n > maximum.saturating_sub(self.count()) {
-            return None;
-        }
-        let here = u64::from(Cpu::mine().0) << Self::CPU_SHIFT;
-        Some(Self((self.0 & !Self::CPU_MASK | here) + Self::of(n).0))
-    }
-
-    /// Whether a permit can be added as it is.
-    #[inline]
-    fn takes_one_more(self) -> bool {
-        self.count() < Self::ADD_BELOW && self.releaser_cpu() == Cpu::mine()
-    }
-
-    fn low(self) -> u32 {
-        self.0 as u32
-    }
-
-    #[inline]
-    fn releaser_cpu(self) -> Cpu {
-        Cpu((self.0 >> Self::CPU_SHIFT) as u8)
-    }
-}
+/// Who has waited for so long without being called takes it that those who were are dead. Longer than the living take to get
+/// a CPU unless there is a crowd, in which a few needless wakes make no difference; and a quarter of what a wake that was
+/// lost with a killed thread may take to be noticed.
+const FORGET_NANOS: u64 = 24_000_000;
 
 /// A counting semaphore between processes: Python's `multiprocessing.Semaphore` in eight bytes.
 ///
@@ -170,8 +88,15 @@ impl<W: Wait> Semaphore<W> {
     /// Takes a permit if there is one.
     #[inline]
     pub(super) fn take_now(&self) -> bool {
+        self.take(0)
+    }
+
+    /// Takes a permit if there is one, and with it takes `called` calls back.
+    #[inline]
+    fn take(&self, called: u32) -> bool {
         let mut seen = State(self.word.load(Ordering::Relaxed));
         while let Some(taken) = seen.taken() {
+            let taken = taken.without_called(called);
             // edge: release -> acquire (Acquire end). Every change of the word is a read-modify-write, so this reads
             // from the release sequence of each release whose permit may be the one taken.
             match self.word.compare_exchange_weak(seen.0, taken.0, Ordering::Acquire, Ordering::Relaxed) {
@@ -186,34 +111,41 @@ impl<W: Wait> Semaphore<W> {
     fn acquire_contended(&self, patience: Patience) -> Result<(), AcquireError> {
         let mut sleeper = Sleeper::new(patience);
         let mut spin = Spin::new();
+        let mut called = 0;
         while !sleeper.only_looks() {
-            let Some(empty) = self.take_or_announce(&mut spin) else { return Ok(()) };
+            let Some(empty) = self.take_or_announce(&mut spin, called) else { return Ok(()) };
+            called = 0;
             match sleeper.sleep(&self.wait, Word::low_half(&self.word), empty.low()) {
-                Slept::Woken => spin = Spin::new(),
+                Slept::Woken => (spin, called) = (Spin::new(), sleeper.was_called().into()),
+                // A permit is there, and nobody woke this one for it: who was called for it is late, or dead.
+                Slept::SliceEnded if self.take(1) => return Ok(()),
+                Slept::SliceEnded if sleeper.waited() >= FORGET_NANOS => self.forget_called(),
                 Slept::SliceEnded => {}
-                // Leaving swallows no wake: `WAITERS` stays, and a permit that came is there for the next to look.
-                Slept::Expired => break,
+                // Leaving swallows no wake: this one is not called, and a permit that came is there for the last look.
+                Slept::Expired if self.take(1) => return Ok(()),
+                Slept::Expired => return Err(AcquireError::TimedOut),
                 Slept::Interrupted => return Err(AcquireError::Interrupted),
             }
         }
         if self.take_now() { Ok(()) } else { Err(AcquireError::TimedOut) }
     }
 
-    /// Spins until a permit is taken (`None`), or returns the empty state in which sleepers are announced.
-    fn take_or_announce(&self, spin: &mut Spin) -> Option<State> {
+    /// Spins until a permit is taken (`None`), or returns the empty state in which sleepers are announced. Either takes the
+    /// calls back of which the caller is one.
+    fn take_or_announce(&self, spin: &mut Spin, called: u32) -> Option<State> {
         loop {
-            if self.take_now() {
+            if self.take(called) {
                 return None;
             }
             let seen = State(self.word.load(Ordering::Relaxed));
             if seen.count() > 0 || spin.again(seen.releaser_cpu()) {
                 continue;
             }
-            if seen.has_waiters() {
+            let announced = seen.with_waiters().without_called(called);
+            if announced == seen {
                 return Some(seen);
             }
             // Needs no order: the futex compares the low half again under its own lock.
-            let announced = seen.with_waiters();
             if self.word.compare_exchange(seen.0, announced.0, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
                 return Some(announced);
             }
@@ -269,14 +201,39 @@ impl<W: Wait> Semaphore<W> {
         }
     }
 
+    /// Calls `n` sleepers at the most, no more than there are permits that nobody is on the way to.
     #[cold]
     fn wake(&self, n: u32) {
-        let word = Word::low_half(&self.word);
-        if n > 0 && self.wait.wake(word, n) == 0 {
-            // Relaxed: whoever misses the clear keeps the bit, which costs a wake.
-            self.word.fetch_and(!State::WAITERS, Ordering::Relaxed);
-            self.wait.wake(word, u32::MAX); // see the top of the file
+        // Whoever has taken the permit meanwhile releases it, too.
+        let calls = |seen: State| if seen.has_waiters() { seen.unclaimed().min(n) } else { 0 };
+        let called = calls(self.update(|seen| seen.calling(calls(seen))));
+        if called == 0 {
+            return;
         }
+        let word = Word::low_half(&self.word);
+        let woken = self.wait.wake(word, called);
+        if woken < called {
+            self.update(|seen| seen.without_called(called - woken).without_waiters());
+            self.wait.wake(word, u32::MAX); // see `state`
+        }
+    }
+
+    /// Takes all calls back.
+    fn forget_called(&self) {
+        self.update(|seen| seen.without_called(State::MOST_CALLED));
+    }
+
+    /// Makes of the state what `change` says; what it was before.
+    fn update(&self, change: impl Fn(State) -> State) -> State {
+        let mut seen = State(self.word.load(Ordering::Relaxed));
+        while change(seen) != seen {
+            // Relaxed: calls order nothing, and whoever misses that `WAITERS` is gone keeps the bit, which costs a wake.
+            match self.word.compare_exchange_weak(seen.0, change(seen).0, Ordering::Relaxed, Ordering::Relaxed) {
+                Ok(_) => break,
+                Err(now) => seen = State(now),
+            }
+        }
+        seen
     }
 
     /// The number of permits at this moment. Out of date as soon as it is known.
@@ -300,5 +257,65 @@ impl<W: Wait> Default for Semaphore<W> {
 impl<W: Wait> fmt::Debug for Semaphore<W> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Semaphore").field("value", &self.value()).field("waited_for", &self.has_waiters()).finish()
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::wait::Futex;
+    use std::thread;
+    use std::time::Duration;
+
+    const ANNOUNCED: State = State(0).with_waiters();
+
+    fn with(state: State) -> Semaphore {
+        Semaphore { word: AtomicU64::new(state.0), wait: Futex }
+    }
+
+    fn state(semaphore: &Semaphore) -> (u32, u32, bool) {
+        let state = State(semaphore.word.load(Ordering::Relaxed));
+        (state.count(), state.called(), state.has_waiters())
+    }
+
+    #[test]
+    fn nobody_is_called_for_a_permit_that_one_is_on_the_way_to() {
+        let semaphore = with(ANNOUNCED.calling(2));
+        semaphore.release().unwrap();
+        semaphore.release().unwrap();
+        assert_eq!(state(&semaphore), (2, 2, true), "a wake would have found that nobody sleeps");
+        semaphore.release().unwrap();
+        assert_eq!(state(&semaphore), (3, 2, false));
+    }
+
+    #[test]
+    fn calls_that_reach_nobody_are_taken_back() {
+        let semaphore = with(ANNOUNCED.calling(1));
+        semaphore.release_many(5).unwrap();
+        assert_eq!(state(&semaphore), (5, 1, false));
+    }
+
+    #[test]
+    fn a_dead_ones_call_costs_a_slice() {
+        let semaphore = with(State(0).calling(1));
+        thread::scope(|scope| {
+            let waiter = scope.spawn(|| semaphore.acquire_for(Duration::from_secs(60)));
+            while !semaphore.has_waiters() {
+                thread::yield_now();
+            }
+            thread::sleep(Duration::from_millis(1));
+            semaphore.release().unwrap();
+            assert_eq!(waiter.join().unwrap(), Ok(()));
+        });
+        assert_eq!(state(&semaphore).1, 0);
+    }
+
+    #[test]
+    fn the_calls_of_the_dead_are_forgotten() {
+        let semaphore = with(State(0).calling(State::MOST_CALLED));
+        assert_eq!(semaphore.acquire_for(Duration::from_millis(10)), Err(AcquireError::TimedOut));
+        assert_eq!(state(&semaphore), (0, State::MOST_CALLED, true));
+        assert_eq!(semaphore.acquire_for(Duration::from_millis(100)), Err(AcquireError::TimedOut));
+        assert_eq!(state(&semaphore), (0, 0, true));
     }
 }

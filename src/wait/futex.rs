@@ -19,7 +19,8 @@ impl Wait for Futex {
     // Rules 1 and 2: the kernel compares the word and queues the sleeper under the lock that `wake` takes, too.
     fn wait(&self, word: Word<'_>, expected: u32, until: Deadline) -> Woken {
         match sys::futex::wait(word.address(), expected, until.nanos()) {
-            sys::futex::Wait::Woken => Woken::Look,
+            sys::futex::Wait::Woken => Woken::Called,
+            sys::futex::Wait::Changed => Woken::Look,
             sys::futex::Wait::TimedOut => Woken::TimedOut,
             sys::futex::Wait::Interrupted => Woken::Interrupted,
         }

@@ -99,7 +99,9 @@ impl<'a> Word<'a> {
 /// Why a wait ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Woken {
-    /// Woken, or the word has another value, or for no reason: look at the word again.
+    /// A `wake` counted it among those that it had to wake: look at the word again.
+    Called,
+    /// The word has another value, or for no reason: look at the word again.
     Look,
     /// The deadline passed.
     TimedOut,

@@ -35,7 +35,7 @@ impl Wait for Model {
             model::step();
         }
         match end {
-            End::Woken => Woken::Look,
+            End::Woken => Woken::Called,
             End::TimedOut => Woken::TimedOut,
         }
     }

@@ -243,15 +243,14 @@ impl Wait for PosixSem {
         // sees the sleeper; without both fences each could miss the other, and the sleeper would sleep out its slice.
         fence(Ordering::SeqCst);
         if word.load(Ordering::Relaxed) != expected {
-            self.leave();
-            return Woken::Look;
+            return if self.leave() { Woken::Called } else { Woken::Look };
         }
         match self.sem.wait(until.nanos()) {
             sys::sem::Wait::Posted => {
                 self.update(|state| Some(state.taken()));
-                Woken::Look
+                Woken::Called
             }
-            _ if self.leave() => Woken::Look,
+            _ if self.leave() => Woken::Called,
             sys::sem::Wait::TimedOut => Woken::TimedOut,
             sys::sem::Wait::Interrupted => Woken::Interrupted,
         }

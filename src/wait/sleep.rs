@@ -49,11 +49,13 @@ pub(crate) struct Sleeper {
     /// The longest slice; and whether the next is to be a short one.
     longest: u64,
     soon: bool,
+    /// Whether the last sleep ended because a waker chose this sleeper.
+    called: bool,
 }
 
 impl Sleeper {
     pub(crate) fn new(patience: Patience) -> Self {
-        Self { patience, began: None, end: None, longest: LAST_SLICE_NANOS, soon: false }
+        Self { patience, began: None, end: None, longest: LAST_SLICE_NANOS, soon: false, called: false }
     }
 
     /// One that may be told to `look_soon`: its longest slice and a soon one are together as long as another's longest.
@@ -71,6 +73,11 @@ impl Sleeper {
         self.soon = true;
     }
 
+    /// Whether the last sleep ended because somebody woke this sleeper, and not for another reason.
+    pub(crate) fn was_called(&self) -> bool {
+        self.called
+    }
+
     /// Nanoseconds since the first sleep.
     pub(crate) fn waited(&self) -> u64 {
         self.began.map_or(0, |began| Deadline::now().since(began))
@@ -78,6 +85,7 @@ impl Sleeper {
 
     /// Sleeps while `word` holds `expected`, until the end of the slice or of the caller's patience.
     pub(crate) fn sleep<W: Wait>(&mut self, wait: &W, word: Word<'_>, expected: u32) -> Slept {
+        self.called = false;
         if self.only_looks() {
             return Slept::Expired;
         }
@@ -95,8 +103,10 @@ impl Sleeper {
             self.end = None;
             return Slept::SliceEnded;
         }
-        match wait.wait(word, expected, end.min(self.patience.deadline)) {
-            Woken::Look => Slept::Woken,
+        let woken = wait.wait(word, expected, end.min(self.patience.deadline));
+        self.called = woken == Woken::Called;
+        match woken {
+            Woken::Called | Woken::Look => Slept::Woken,
             Woken::Interrupted if self.patience.interruptible => Slept::Interrupted,
             Woken::Interrupted => Slept::Woken,
             Woken::TimedOut => {

@@ -64,7 +64,7 @@ fn two_sleepers_and_one_release_of_two() {
     assert_eq!(room.permits.value(), 0);
 }
 
-/// The argument at the top of `semaphore.rs`: a late clear of `WAITERS` forgets no sleeper that came before it.
+/// The argument at the top of `semaphore/state.rs`: a late clear of `WAITERS` forgets no sleeper that came before it.
 fn sleepers_releasers_and_a_thief<const SLEEPERS: usize>() {
     let room = room(0);
     // Somebody announced itself long ago.
@@ -81,6 +81,27 @@ fn sleepers_releasers_and_a_thief<const SLEEPERS: usize>() {
         release(&room);
     }
     join(sleepers);
+    assert_eq!(room.permits.value(), 0);
+}
+
+/// Who was called and found nothing sleeps again, and is called again.
+fn a_sleeper_and_a_thief() {
+    let room = room(0);
+    let sleeper = start(&room, acquire);
+    release(&room);
+    if room.permits.try_acquire().is_ok() {
+        release(&room);
+    }
+    sleeper.join().unwrap();
+    assert_eq!(room.permits.value(), 0);
+}
+
+fn two_sleepers_and_two_releases() {
+    let room = room(0);
+    let others = [start(&room, acquire), start(&room, acquire)];
+    release(&room);
+    release(&room);
+    join(others);
     assert_eq!(room.permits.value(), 0);
 }
 
@@ -165,8 +186,30 @@ fn every_edge_is_needed() {
 #[test]
 fn the_wake_after_the_clear_is_needed() {
     // Without the first wake the second does its work; what the first does besides is to make the second rare.
-    let second = "u32::MAX); // see the top of the file";
+    let second = "u32::MAX); // see `state`";
     assert_needed("sync/semaphore.rs", second, &[sleepers_releasers_and_a_thief::<1>]);
+}
+
+#[test]
+fn a_permit_that_is_stolen_does_not_use_a_call_up() {
+    explore(5, a_sleeper_and_a_thief);
+    explore(2, two_sleepers_and_two_releases);
+}
+
+/// Wherever somebody is to be counted as on the way no more, one who stays so costs another its wake.
+#[test]
+fn calls_must_be_taken_back() {
+    const CALLED: u64 = 0x7f << 33;
+    let still_called =
+        |old: u64, new: u64| Some(if new & CALLED < old & CALLED { new & !CALLED | old & CALLED } else { new });
+    let places: [(_, Model); 3] = [
+        ("taken.0, Ordering::Acquire", two_sleepers_and_two_releases),
+        ("announced.0, Ordering::Relaxed", a_sleeper_and_a_thief),
+        ("change(seen).0, Ordering::Relaxed", sleepers_releasers_and_a_thief::<1>),
+    ];
+    for (text, model) in places {
+        assert_caught("sync/semaphore.rs", text, still_called, model);
+    }
 }
 
 #[test]

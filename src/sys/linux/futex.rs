@@ -8,8 +8,9 @@ use super::errno;
 /// How a wait on a futex ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Wait {
-    /// Woken, or the word had another value already.
     Woken,
+    /// The word had another value already.
+    Changed,
     TimedOut,
     Interrupted,
 }
@@ -46,7 +47,7 @@ pub(crate) fn wait(word: *const u32, expected: u32, until: u64) -> Wait {
         return Wait::Woken;
     }
     match errno() {
-        libc::EAGAIN => Wait::Woken,
+        libc::EAGAIN => Wait::Changed,
         libc::ETIMEDOUT => Wait::TimedOut,
         libc::EINTR => Wait::Interrupted,
         // EFAULT: the region was unmapped or cut under us. EINVAL, ENOSYS, EPERM: not with these arguments, unless a
