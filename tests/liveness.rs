@@ -10,7 +10,7 @@ use std::path::Path;
 use std::{fs, thread};
 
 use shm_support::{become_nobody, in_child, is_root, own_mounts};
-use shmsync::Lock;
+use shmsync::{AcquireError, Lock};
 use support::holder::*;
 use support::namespaces::*;
 use support::*;
@@ -41,6 +41,7 @@ tests!(
     a_process_with_an_unreadable_name_still_finds_out,
     a_process_with_the_id_of_a_dead_holder_does_not_keep_its_lock,
     a_thread_with_the_id_of_a_dead_holder_does_not_keep_its_lock,
+    who_has_asked_before_learns_that_the_id_is_anothers,
 );
 
 fn a_holder_in_a_nested_pid_namespace_is_never_called_dead() {
@@ -285,5 +286,32 @@ fn a_thread_with_the_id_of_a_dead_holder_does_not_keep_its_lock() {
             assert_dead(lock);
             end.up();
         });
+    });
+}
+
+/// Who waits asks after the holder in a short way, which takes the heir of its id for the holder: its robust list begins at
+/// the same address, being forked by the same process. (Unless the waiter looks in the millisecond between the two.)
+fn who_has_asked_before_learns_that_the_id_is_anothers() {
+    let lock = Shm::new(Lock::new());
+    in_child(|| {
+        own_mounts();
+        let nested = Nested::new(|| {
+            mount_proc(c"");
+            let holder = holder(&lock);
+            let (id, owner) = (holder.pid(), owner_in(&lock));
+            let asker = fork(|| {
+                let (result, took) = timed(|| lock.acquire_for(SOON));
+                assert_eq!(result, Err(AcquireError::OwnerDied(owner)));
+                assert!(took < SOON / 2, "after {took:?}");
+            });
+            thread::sleep(ms(1000));
+            drop(holder);
+            next_id_is(id);
+            let heir = fork(|| until_killed());
+            assert_eq!(heir.pid(), id);
+            join([asker]);
+            assert_ne!(state(id), '-', "the heir lives");
+        });
+        nested.join();
     });
 }

@@ -13,6 +13,8 @@
 //!   first thread held stays held, by the new program, and what the others held is a dead one's. (When another than the
 //!   first calls it, the first is one that ends: for an instant its claims may be seen to be a dead one's.)
 
+mod again;
+
 use std::cell::Cell;
 
 use super::Token;
@@ -20,6 +22,7 @@ use crate::atomic::thread_local;
 use crate::sys;
 use crate::sys::proc::Task;
 use crate::time::Deadline;
+pub(crate) use again::of_again;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Liveness {
@@ -46,8 +49,11 @@ pub(crate) fn of(token: Token) -> Liveness {
 pub(crate) fn is_gone(token: Token) -> bool {
     match by_token(token) {
         Some(known) => known == Liveness::Dead,
-        // A zombie's id is nobody else's, and whoever had it before is dead, too.
-        None => !sys::proc::tid_exists(token.tid()) || sys::proc::is_zombie(token.tid()),
+        // Who has a robust list lives. A zombie has none, its id is nobody else's, and whoever had it before is dead, too.
+        None => {
+            let tid = token.tid();
+            sys::proc::robust_list(tid).is_none() && (!sys::proc::tid_exists(tid) || sys::proc::is_zombie(tid))
+        }
     }
 }
 
@@ -68,7 +74,7 @@ pub(crate) fn found_dead<T>(many: impl Iterator<Item = (T, Token)> + Clone) -> i
     let from = (Deadline::now().nanos() >> 10) as usize % count;
     let around = many.clone().skip(from).chain(many.take(from)).take(CLOSELY + IN_PASSING).enumerate();
     around.filter_map(|(n, (which, token))| {
-        let dead = if n < CLOSELY { of(token) == Liveness::Dead } else { is_gone(token) };
+        let dead = if n < CLOSELY { of_again(token) == Liveness::Dead } else { is_gone(token) };
         dead.then_some(which)
     })
 }
@@ -121,7 +127,7 @@ pub(crate) fn is_dead_cached(token: Token) -> bool {
         if known.same_thread(token) && now < until && !token.is_marked_dead() {
             return false;
         }
-        let dead = of(token) == Liveness::Dead;
+        let dead = of_again(token) == Liveness::Dead;
         last.set((token, if dead { Deadline::PAST } else { now.plus(BELIEVED_NANOS) }));
         dead
     })

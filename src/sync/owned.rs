@@ -113,7 +113,7 @@ impl<W: Wait> OwnedWord<W> {
     /// After a slice: is the holder alive?
     fn check_holder(&self) -> Result<(), AcquireError> {
         let seen = self.token();
-        if !seen.is_free() && liveness::of(seen) == Liveness::Dead && self.mark_dead(seen) {
+        if !seen.is_free() && liveness::of_again(seen) == Liveness::Dead && self.mark_dead(seen) {
             return self.examine(seen.marked_dead()).map(drop);
         }
         Ok(())
@@ -279,6 +279,11 @@ impl<W: Wait> OwnedWord<W> {
     #[inline]
     pub(super) fn token_in_order(&self) -> Token {
         Token(self.word.load(Ordering::SeqCst)) // edge: write released -> entered (Acquire end)
+    }
+
+    /// Whether there is something to `recover`, for who asks again and again. A free word may seem so.
+    pub(super) fn is_dead_again(&self) -> bool {
+        liveness::of_again(self.token()) == Liveness::Dead
     }
 
     /// Sets `WAITERS` for somebody who sleeps elsewhere, if the word is still `seen`; whether it is.

@@ -96,6 +96,11 @@ pub(crate) mod proc {
         None
     }
 
+    /// Tells nothing, likewise.
+    pub(crate) fn robust_list(_tid: u32) -> Option<std::num::NonZeroUsize> {
+        None
+    }
+
     pub(crate) fn is_zombie(_tid: u32) -> bool {
         false
     }

@@ -70,7 +70,7 @@ impl<const N: usize, W: Wait> PermitPool<N, W> {
         // Relaxed, and not even atomic as a whole: a hint. Two who sweep the same part have only wasted some time.
         let swept = self.swept.load(Ordering::Relaxed);
         let (mut closely, mut in_passing) = (swept as usize % N, (swept >> 32) as usize % N);
-        let permit = self.take_over_among(&mut closely, CLOSELY, |holder| liveness::of(holder) == Liveness::Dead);
+        let permit = self.take_over_among(&mut closely, CLOSELY, |holder| liveness::of_again(holder) == Liveness::Dead);
         let permit = match permit {
             None if N > CLOSELY => self.take_over_among(&mut in_passing, IN_PASSING, liveness::is_gone),
             permit => permit,

@@ -99,9 +99,11 @@ impl<const N: usize, W: Wait> Gate<N, W> {
 
     /// Takes the word over from a dead writer and frees it again, the poison written.
     fn bury_writer(&self) {
-        if let Ok(dead) = self.writer.recover() {
-            self.blame(dead);
-            self.give_back();
+        if self.writer.is_dead_again() {
+            if let Ok(dead) = self.writer.recover() {
+                self.blame(dead);
+                self.give_back();
+            }
         }
     }
 

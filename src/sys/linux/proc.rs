@@ -8,9 +8,11 @@
 use std::ffi::CString;
 use std::fs::{self, File};
 use std::io::{self, Read};
+use std::num::NonZeroUsize;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::linux::fs::MetadataExt;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::errno;
 use super::file::FileSystem;
@@ -129,6 +131,27 @@ pub(crate) fn tid_exists(tid: u32) -> bool {
     let result = unsafe { libc::syscall(libc::SYS_tkill, tid, 0) };
     // EPERM: there, but another user's. Anything else but ESRCH (a sandbox's answer) proves nothing.
     result == 0 || errno() != libc::ESRCH
+}
+
+/// Where the robust list of the thread `tid` begins, as an address of its own. "None" proves nothing: it may be that this libc
+/// registers none before there is something in it, or that it is not the caller's to know.
+///
+/// Who has one lives: the kernel forgets it when a thread ends, before that is a zombie, and when it calls `exec`.
+pub(crate) fn robust_list(tid: u32) -> Option<NonZeroUsize> {
+    /// A refusal is not asked for twice: of a sandbox or of a security module, which may note each one down.
+    static REFUSED: AtomicBool = AtomicBool::new(false);
+    // Zero would be the caller.
+    let tid = libc::pid_t::try_from(tid).ok().filter(|&tid| tid > 0 && !REFUSED.load(Ordering::Relaxed))?;
+    let (mut head, mut size) = (0_usize, 0_usize);
+    // SAFETY: the kernel writes both, and of the other thread's memory only says where something is.
+    let result = unsafe { libc::syscall(libc::SYS_get_robust_list, tid, &raw mut head, &raw mut size) };
+    if result == 0 {
+        return NonZeroUsize::new(head);
+    }
+    if errno() != libc::ESRCH {
+        REFUSED.store(true, Ordering::Relaxed);
+    }
+    None
 }
 
 /// Whether the process whose first thread is `tid` in the caller's PID namespace has ended, but nobody has waited for it
