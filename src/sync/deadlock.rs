@@ -18,7 +18,7 @@ mod circle;
 mod regions;
 mod table;
 
-use crate::atomic::AtomicU64;
+use crate::atomic::{AtomicU64, Ordering};
 use crate::error::{AcquireError, deadlock};
 use crate::owner::Token;
 #[cfg(loom)]
@@ -29,28 +29,35 @@ pub(crate) use table::WaitTable;
 
 /// A thread's place in the table of its region, from its first slice's end to the end of its wait.
 pub(super) struct Waiting<'a> {
+    word: &'a AtomicU64,
     place: regions::Place<'a>,
-    entry: usize,
+    /// None until one was to be had.
+    entry: Option<usize>,
 }
 
 impl<'a> Waiting<'a> {
-    /// Says that the calling thread waits for `word`. `None` where nobody would look: outside of every region, or if the
-    /// table is full.
-    pub(super) fn publish(word: &'a AtomicU64, can_fail: bool) -> Option<Self> {
-        let place = regions::place_of(word)?;
-        let entry = place.table.enter(Token::mine(), place.offset, can_fail)?;
-        Some(Self { place, entry })
+    /// For the calling thread, which waits for `word`. `None` where nobody would look: outside of every region.
+    pub(super) fn on(word: &'a AtomicU64) -> Option<Self> {
+        Some(Self { word, place: regions::place_of(word)?, entry: None })
     }
 
-    /// Whether the caller is the one to be told of a deadlock that it is in.
+    /// Says, if that is not said yet and the table has room, that the calling thread waits; and whether it is the one to be
+    /// told of a deadlock that it is in.
     ///
     /// # Errors
     /// `WouldDeadlock` if so.
-    pub(super) fn check(&self) -> Result<(), AcquireError> {
-        let Some(circle) = circle::find(self.place.table, self.entry, |offset| self.place.peek(offset)) else {
+    pub(super) fn check(&mut self, can_fail: bool) -> Result<(), AcquireError> {
+        let Self { word, place, .. } = self;
+        self.entry = self.entry.or_else(|| place.table.enter(Token::mine(), place.offset, can_fail));
+        let Some(entry) = self.entry else { return Ok(()) };
+        // The own word need not be read by the kernel.
+        let peek = |offset| {
+            if offset == place.offset { Some(word.load(Ordering::Relaxed)) } else { place.peek(offset) }
+        };
+        let Some(circle) = circle::find(place.table, entry, peek) else {
             return Ok(());
         };
-        if circle.told() != Some(self.entry) {
+        if circle.told() != Some(entry) {
             return Ok(());
         }
         deadlock::remember(circle.to_string());
@@ -60,7 +67,9 @@ impl<'a> Waiting<'a> {
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        self.place.table.leave(self.entry);
+        if let Some(entry) = self.entry {
+            self.place.table.leave(entry);
+        }
     }
 }
 

@@ -22,17 +22,18 @@ impl<W: Wait> OwnedWord<W> {
             });
         }
         let mut mine = Token::mine();
-        let mut spin = Spin::new();
+        let mut spin = Some(Spin::new());
         let mut waiting = None;
         let mut known = Token::FREE;
         loop {
-            let Some(held) = self.take_or_announce(mine, &mut spin)? else { return Ok(()) };
+            // Spun is once after each wake. At a slice's end nothing says that somebody is about to let go.
+            let Some(held) = self.take_or_announce(mine, spin.take())? else { return Ok(()) };
             self.wait.prepare();
             if known.is_free() {
                 known = held;
             }
             match sleeper.sleep(&self.wait, Word::low_half(&self.word), held.low()) {
-                Slept::Woken => spin = Spin::new(),
+                Slept::Woken => spin = Some(Spin::new()),
                 // In a crowd everybody's slice ends while the lock goes round among the living. Only a holder that stays
                 // may be dead, or in a circle; whether this one stays is looked at soon.
                 Slept::SliceEnded if !known.same_thread(self.token()) => {
@@ -41,10 +42,8 @@ impl<W: Wait> OwnedWord<W> {
                 }
                 Slept::SliceEnded => {
                     self.check_holder()?;
-                    if waiting.is_none() {
-                        waiting = Waiting::publish(&self.word, patience.can_fail);
-                    }
-                    waiting.as_ref().map_or(Ok(()), Waiting::check)?;
+                    let waiting = waiting.get_or_insert_with(|| Waiting::on(&self.word));
+                    waiting.as_mut().map_or(Ok(()), |waiting| waiting.check(patience.can_fail))?;
                 }
                 Slept::Expired => return self.last_look(),
                 Slept::Interrupted => {
@@ -79,8 +78,7 @@ impl<W: Wait> OwnedWord<W> {
     }
 
     /// Spins until the word can be taken as `mine` (`None`), or returns the held word in which sleepers are announced.
-    fn take_or_announce(&self, mine: Token, spin: &mut Spin) -> Result<Option<Token>, AcquireError> {
-        let mut spinning = true;
+    fn take_or_announce(&self, mine: Token, mut spin: Option<Spin>) -> Result<Option<Token>, AcquireError> {
         let mut seen = self.token();
         loop {
             if seen.is_free() {
@@ -90,12 +88,12 @@ impl<W: Wait> OwnedWord<W> {
                 }
             } else if seen.is_marked_dead() {
                 seen = self.examine(seen)?;
-            } else if spinning && spin.again(seen.cpu()) {
+            } else if spin.as_mut().is_some_and(|spin| spin.again(seen.cpu())) {
                 seen = self.token();
             } else if seen.has_waiters() {
                 return Ok(Some(seen));
             } else {
-                spinning = false;
+                spin = None;
                 let announced = seen.with_waiters();
                 // Needs no order: the futex compares the word again under its own lock, and a release that misses the
                 // bit has changed the word.
