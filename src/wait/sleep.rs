@@ -19,7 +19,7 @@ const LAST_SLICE_NANOS: u64 = 100_000_000;
 const SOON_NANOS: u64 = 12_000_000;
 /// Slices of this length and longer end at a multiple of 4 ms on the clock of all, a little early: idle waiters in whatever
 /// processes then wake in batches, and not each with cold caches and an interrupt of its own. A thousand took 33 % of a core
-/// before, and 27 with it. Shorter slices would be cut by more than an eighth.
+/// before, and 27 with it, when each look still went to /proc. Shorter slices would be cut by more than an eighth.
 const BATCHED_NANOS: u64 = 8 * BATCH_NANOS;
 const BATCH_NANOS: u64 = 4_000_000;
 /// Slices are an eighth of the time waited so far: nobody learns of anything more than an eighth too late.
