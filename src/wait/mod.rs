@@ -46,10 +46,13 @@ use zerocopy::FromBytes;
 
 /// The 32 bits that a waiter watches: a whole word, or the low half of a 64-bit one.
 #[derive(Debug, Clone, Copy)]
-pub struct Word<'a>(WordKind<'a>);
+pub struct Word<'a> {
+    bits: Bits<'a>,
+    to_be_taken: bool,
+}
 
 #[derive(Debug, Clone, Copy)]
-enum WordKind<'a> {
+enum Bits<'a> {
     Whole(&'a AtomicU32),
     LowHalf(&'a AtomicU64),
 }
@@ -58,40 +61,44 @@ impl<'a> Word<'a> {
     /// All of `word`.
     #[must_use]
     pub fn whole(word: &'a AtomicU32) -> Self {
-        Self(WordKind::Whole(word))
+        Self { bits: Bits::Whole(word), to_be_taken: false }
     }
 
     /// The low 32 bits of `word`, whatever the byte order.
     #[must_use]
     pub fn low_half(word: &'a AtomicU64) -> Self {
-        Self(WordKind::LowHalf(word))
+        Self { bits: Bits::LowHalf(word), to_be_taken: false }
+    }
+
+    /// Says that each wake is for something that is in the word until somebody takes it, as a lock is: then it does not matter
+    /// who gets the wake. Whoever waits has seen the word since, and nothing was in it, so there is nothing left to wake for.
+    pub(crate) fn to_be_taken(self) -> Self {
+        Self { to_be_taken: true, ..self }
     }
 
     /// The present value. Of a 64-bit word all of it is read and half thrown away: Rust has no atomic access to parts.
     fn load(self, ordering: Ordering) -> u32 {
-        match self.0 {
-            WordKind::Whole(word) => word.load(ordering),
-            WordKind::LowHalf(word) => word.load(ordering) as u32,
+        match self.bits {
+            Bits::Whole(word) => word.load(ordering),
+            Bits::LowHalf(word) => word.load(ordering) as u32,
         }
     }
 
     /// What a kernel would read there.
     #[cfg(loom)]
     fn peek(self) -> u32 {
-        match self.0 {
-            WordKind::Whole(word) => word.peek(),
-            WordKind::LowHalf(word) => word.peek() as u32,
+        match self.bits {
+            Bits::Whole(word) => word.peek(),
+            Bits::LowHalf(word) => word.peek() as u32,
         }
     }
 
     /// Where the 32 bits are, for a kernel that reads them itself.
     #[cfg(not(loom))]
     fn address(self) -> *const u32 {
-        match self.0 {
-            WordKind::Whole(word) => word.as_ptr(),
-            WordKind::LowHalf(word) => {
-                word.as_ptr().cast::<u32>().wrapping_add(usize::from(cfg!(target_endian = "big")))
-            }
+        match self.bits {
+            Bits::Whole(word) => word.as_ptr(),
+            Bits::LowHalf(word) => word.as_ptr().cast::<u32>().wrapping_add(usize::from(cfg!(target_endian = "big"))),
         }
     }
 }

@@ -5,12 +5,17 @@
 //! The `sem_t` is modelled: a count under a lock, and loom is told of every access that may not race with the making.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use shmsync::model::atomic::{AtomicU32, Ordering::Relaxed};
 use shmsync::model::sites;
-use shmsync::wait::PosixSem;
+use shmsync::wait::{Deadline, PosixSem, Wait, Word};
 use shmsync::{AcquireError, Event, Lock, Semaphore};
 
 use crate::support::*;
+
+/// Longer than any `SOON`: it does not end unless somebody dies.
+const SLICE: Duration = Duration::from_millis(100);
 
 struct Room {
     lock: Lock<PosixSem>,
@@ -69,6 +74,49 @@ fn three_visitors() {
     assert_eq!(room.guarded.get(), 3);
 }
 
+/// A word to wait on, and nothing else.
+struct Place {
+    word: AtomicU32,
+    wait: PosixSem,
+}
+
+impl Place {
+    fn new() -> Arc<Self> {
+        Arc::new(Self { word: AtomicU32::new(0), wait: PosixSem::new() })
+    }
+
+    fn waits(&self) {
+        while self.word.load(Relaxed) == 0 {
+            self.wait.wait(Word::whole(&self.word), 0, Deadline::after(SLICE));
+        }
+    }
+
+    fn wakes_all(&self) {
+        self.word.fetch_add(1, Relaxed);
+        self.wait.wake(Word::whole(&self.word), u32::MAX);
+    }
+}
+
+/// Posts are promised by one waker, and sent by the other.
+fn two_wakers() {
+    let place = Place::new();
+    let waiter = start(&place, Place::waits);
+    let other = start(&place, Place::wakes_all);
+    place.wakes_all();
+    waiter.join().unwrap();
+    other.join().unwrap();
+}
+
+/// One promises a post, and is killed before it is sent.
+fn one_of_two_wakers_is_killed() {
+    let place = Place::new();
+    let waiter = start(&place, Place::waits);
+    let killed = start(&place, |place: &Place| mortal(|| place.wakes_all()));
+    killed.join().unwrap();
+    place.wakes_all();
+    waiter.join().unwrap();
+}
+
 /// Who leaves without a post takes nobody's, or puts it to use.
 fn a_sleeper_gives_up() {
     let room = room();
@@ -113,6 +161,11 @@ fn two_sleepers_are_posted() {
 }
 
 #[test]
+fn wakers_send_each_others_posts() {
+    explore(3, two_wakers);
+}
+
+#[test]
 fn visitors_wake_each_other() {
     explore(4, two_visitors);
     explore(2, three_visitors);
@@ -135,4 +188,5 @@ fn every_edge_is_needed() {
 fn the_killed_strand_nobody() {
     explore_kills(1, one_of_two_sleepers_is_killed);
     explore_kills(2, the_waker_is_killed);
+    explore_kills(2, one_of_two_wakers_is_killed);
 }

@@ -32,7 +32,7 @@ impl<W: Wait> OwnedWord<W> {
             if known.is_free() {
                 known = held;
             }
-            match sleeper.sleep(&self.wait, Word::low_half(&self.word), held.low()) {
+            match sleeper.sleep(&self.wait, Word::low_half(&self.word).to_be_taken(), held.low()) {
                 Slept::Woken => spin = Some(Spin::new()),
                 // In a crowd everybody's slice ends while the lock goes round among the living. Only a holder that stays
                 // may be dead, or in a circle; whether this one stays is looked at soon.
