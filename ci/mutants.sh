@@ -21,7 +21,7 @@ tests_of() {
     src/sync/mutex* | src/sync/poison.rs) echo "mutex acquire reviewed condition_guards rwlock" ;;
     src/sync/rlock.rs) echo "rlock acquire condition_guards reviewed" ;;
     src/sync/semaphore.rs | src/sync/bounded.rs) echo "bounded_semaphore semaphore acquire layout reviewed" ;;
-    src/sync/condition*) echo "condition condition_counts condition_guards reviewed" ;;
+    src/sync/condition* | src/sync/owed.rs | src/sync/guard.rs) echo "condition condition_counts condition_guards condition_on_unlock reviewed" ;;
     src/sync/event.rs) echo "event layout reviewed" ;;
     src/sync/barrier*) echo "barrier barrier_members reviewed" ;;
     src/sync/permits*) echo "permit_pool permit_pool_waiting permit_pool_deaths" ;;

@@ -60,8 +60,8 @@ pub use shm::{
     Region, RegionInfo, RegionOptions, Shared, unlink, unlink_semaphore, unlink_unused,
 };
 pub use sync::{
-    Barrier, BarrierWaitResult, BoundedSemaphore, Condition, Event, Guard, Lock, LockGuard, LockResult, Member, Mutex,
-    MutexGuard, Once, OnceCell, Permit, PermitPool, PoisonCause, PoisonError, RLock, RLockGuard, RwLock,
+    Barrier, BarrierWaitResult, BoundedSemaphore, Condition, Event, Guard, GuardFor, Lock, LockGuard, LockResult,
+    Member, Mutex, MutexGuard, Once, OnceCell, Permit, PermitPool, PoisonCause, PoisonError, RLock, RLockGuard, RwLock,
     RwLockReadGuard, RwLockWriteGuard, SEM_VALUE_MAX, Semaphore, TryLockError, TryLockResult,
 };
 

@@ -10,7 +10,8 @@ use std::thread;
 
 use shmsync::wait::{Futex, KernelRobust, PosixSem, Wait};
 use shmsync::{
-    Barrier, BoundedSemaphore, Condition, Event, Lock, Mutex, Once, OnceCell, PermitPool, RLock, RwLock, Semaphore,
+    Barrier, BoundedSemaphore, Condition, Event, GuardFor, Lock, Mutex, Once, OnceCell, PermitPool, RLock, RwLock,
+    Semaphore,
 };
 use support::*;
 
@@ -189,7 +190,7 @@ fn many_permits_hand_data_over<W: Wait>() {
 }
 
 /// Two threads put numbers in, two take them out, one place each time.
-fn buffer<W: Wait, G: shmsync::Guard>(condition: &Condition<W>, full: &Naked, lock: impl Fn() -> G + Sync) {
+fn buffer<'a, W: Wait, G: GuardFor<'a>>(condition: &'a Condition<W>, full: &Naked, lock: impl Fn() -> G + Sync) {
     crew(THREADS, |i| {
         for _ in 0..LAPS {
             let mut guard = lock();
@@ -200,7 +201,10 @@ fn buffer<W: Wait, G: shmsync::Guard>(condition: &Condition<W>, full: &Naked, lo
                 }
                 full.set(u64::from(1 - i % 2));
             }
-            condition.notify_all();
+            match i / 2 {
+                0 => condition.notify_all(),
+                _ => condition.notify_all_on_unlock(&mut guard),
+            }
         }
     });
 }

@@ -1,5 +1,7 @@
-//! A condition variable: register, release the lock, sleep, acquire it again. Its word is told in [`state`].
+//! A condition variable: register, release the lock, sleep, acquire it again. Its word is told in
+//! [`state`], its notifications are in [`notify`].
 
+mod notify;
 mod state;
 
 use std::fmt;
@@ -26,7 +28,10 @@ const GRACE_NANOS: u64 = 100_000_000;
 /// was killed or did not run for a tenth of a second, or 255 notifications went to others, or when more than 4095 wait at
 /// once: check in a loop, or use [`wait_while`](Self::wait_while).
 ///
-/// Notify with the lock held, or after releasing it; the second saves the woken a wait for the lock.
+/// Notify with the lock held or after releasing it. With it held, [`notify_one_on_unlock`](Self::notify_one_on_unlock) and
+/// [`notify_all_on_unlock`](Self::notify_all_on_unlock) are the verbs to use: they are given the guard, and save the woken a
+/// wait for the lock. [`notify_one`](Self::notify_one) and [`notify_all`](Self::notify_all) wake at once, and are for
+/// everywhere else: without the lock, with one that has no guard, in a signal handler.
 ///
 /// # Errors of the waiting verbs
 /// The lock is held again at the end of a wait, timed out or not, unless acquiring it failed with
@@ -44,8 +49,9 @@ const GRACE_NANOS: u64 = 100_000_000;
 /// let (queue, not_empty) = (Mutex::new(Vec::new()), Condition::new());
 /// std::thread::scope(|scope| {
 ///     scope.spawn(|| {
-///         queue.lock().unwrap().push(7);
-///         not_empty.notify_one();
+///         let mut items = queue.lock().unwrap();
+///         items.push(7);
+///         not_empty.notify_one_on_unlock(&mut items);
 ///     });
 ///     let mut items = queue.lock().unwrap();
 ///     not_empty.wait_while(&mut items, |items| items.is_empty())?;
@@ -219,7 +225,7 @@ impl<W: Wait> Condition<W> {
         // release sequence of the notification that was meant for it.
         if seen.has_only_older_signals(*ticket) && self.replace(seen, afresh, Ordering::Relaxed) {
             *ticket = ticket.renewed(afresh);
-            self.wake(seen, u32::MAX);
+            self.wake(seen.sleepers(u32::MAX));
         }
     }
 
@@ -240,57 +246,6 @@ impl<W: Wait> Condition<W> {
 
     fn replace(&self, seen: State, new: State, ordering: Ordering) -> bool {
         self.word.compare_exchange(seen.0, new.0, ordering, Ordering::Relaxed).is_ok()
-    }
-
-    /// Wakes one waiter, if there is one.
-    ///
-    /// Async-signal-safe: a handler may call it in the middle of any verb of the same condition, and finds `errno`
-    /// unchanged. But a handler may not acquire the lock. So it can come when a waiter has looked at what it waits for, and
-    /// does not wait yet; that waiter misses both the change and this. An [`Event`](crate::Event) or a
-    /// [`Semaphore`](crate::Semaphore) remembers.
-    #[inline]
-    pub fn notify_one(&self) {
-        self.notify(1);
-    }
-
-    /// Wakes `n` waiters, or all if there are fewer. Async-signal-safe, as [`notify_one`](Self::notify_one) is.
-    #[inline]
-    pub fn notify(&self, n: u32) {
-        // Relaxed: a waiter that must be seen registered under a lock which this notifier has held since, or it has
-        // not looked at the condition yet.
-        let seen = State(self.word.load(Ordering::Relaxed));
-        if seen.waiters() > 0 && n > 0 {
-            self.notify_waiting(seen, n);
-        }
-    }
-
-    /// Wakes everybody who waits. Async-signal-safe, as [`notify_one`](Self::notify_one) is.
-    #[inline]
-    pub fn notify_all(&self) {
-        self.notify(u32::MAX);
-    }
-
-    fn notify_waiting(&self, mut seen: State, n: u32) {
-        loop {
-            let untold = seen.waiters().saturating_sub(seen.signals());
-            if untold == 0 {
-                return;
-            }
-            let all = u64::from(n) >= untold;
-            let told = if all { seen.released(0) } else { seen.signalled(u64::from(n)) };
-            // edge: notify -> wait (Release end)
-            match self.word.compare_exchange_weak(seen.0, told.0, Ordering::Release, Ordering::Relaxed) {
-                Ok(_) => return self.wake(seen, if all { u32::MAX } else { n }),
-                Err(now) => seen = State(now),
-            }
-        }
-    }
-
-    /// Wakes `n` of those that slept in the state `before`.
-    fn wake(&self, before: State, n: u32) {
-        if before.has_sleepers() {
-            self.wait.wake(Word::low_half(&self.word), n);
-        }
     }
 }
 

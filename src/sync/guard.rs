@@ -1,5 +1,6 @@
 //! What a [`Condition`](super::Condition) may wait with: the guards, seen as something to let go and to take back.
 
+use super::owed::Sleepers;
 use crate::error::AcquireError;
 
 /// A guard that a [`Condition`](super::Condition) can wait with: [`LockGuard`](super::LockGuard),
@@ -10,6 +11,18 @@ pub trait Guard: Held {
 
     /// The guarded data.
     fn data(&mut self) -> &mut Self::Data;
+}
+
+/// A [`Guard`] that has borrowed its lock for `'a`. A condition whose sleepers it is to wake when it unlocks must live as long
+/// as that: see [`Condition::notify_all_on_unlock`](super::Condition::notify_all_on_unlock).
+pub trait GuardFor<'a>: Guard + Owes<'a> {}
+
+impl<'a, G: Guard + Owes<'a>> GuardFor<'a> for G {}
+
+/// Not nameable outside, which seals [`GuardFor`].
+pub trait Owes<'a> {
+    /// Wakes `n` of the sleepers as soon as the lock is not held any more: at the next drop or wait.
+    fn wake_on_unlock(&mut self, sleepers: &'a dyn Sleepers, n: u32);
 }
 
 /// The part of a guard that is the condition's business. Not nameable outside, which seals [`Guard`].
@@ -67,6 +80,8 @@ macro_rules! guarded {
             held: bool,
             /// How deep it was nested when it let go.
             depth: u32,
+            /// Paid whenever it lets go.
+            owed: super::owed::Owed<'a>,
             data: (),
             /// As std's: to be dropped by the thread that acquired, but shared freely.
             stays: std::marker::PhantomData<std::sync::MutexGuard<'static, ()>>,
@@ -74,7 +89,8 @@ macro_rules! guarded {
 
         impl<'a, W: crate::wait::Wait> $guard<'a, W> {
             fn new(lock: &'a $lock<W>) -> Self {
-                Self { lock, held: true, depth: 0, data: (), stays: std::marker::PhantomData }
+                let owed = super::owed::Owed::nothing();
+                Self { lock, held: true, depth: 0, owed, data: (), stays: std::marker::PhantomData }
             }
 
             /// Takes the lock over from a dead holder, for a guard that lost it in a condition's wait.
@@ -107,12 +123,17 @@ macro_rules! guarded {
 
         impl<W: crate::wait::Wait> super::guard::Held for $guard<'_, W> {
             fn hold(&mut self) -> Result<(), crate::AcquireError> {
-                if self.holds() { Ok(()) } else { self.take_back() }
+                if self.holds() {
+                    return Ok(());
+                }
+                self.owed.pay();
+                self.take_back()
             }
 
             fn let_go(&mut self) {
                 self.held = false;
                 self.depth = self.lock.release_whole();
+                self.owed.pay();
             }
 
             fn take_back(&mut self) -> Result<(), crate::AcquireError> {
@@ -122,14 +143,22 @@ macro_rules! guarded {
             }
         }
 
+        impl<'a, W: crate::wait::Wait> super::guard::Owes<'a> for $guard<'a, W> {
+            fn wake_on_unlock(&mut self, sleepers: &'a dyn super::owed::Sleepers, n: u32) {
+                self.owed.add(sleepers, n);
+                if !self.holds() {
+                    self.owed.pay();
+                }
+            }
+        }
+
         impl<W: crate::wait::Wait> Drop for $guard<'_, W> {
             #[inline]
             fn drop(&mut self) {
                 if self.held {
-                    // An error means that somebody else released it, which the lock's own rules allow; or that this is
-                    // a forked child's copy of the guard.
-                    let _ = self.lock.release_own();
+                    self.lock.release_guarded();
                 }
+                self.owed.pay();
             }
         }
 

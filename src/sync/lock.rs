@@ -144,8 +144,8 @@ impl<W: Wait> Lock<W> {
     }
 
     #[inline]
-    fn release_own(&self) -> Result<(), ReleaseError> {
-        self.word.release_own()
+    fn release_guarded(&self) {
+        self.word.release_guarded();
     }
 
     #[inline]

@@ -14,7 +14,6 @@ mod guard;
 
 use std::cell::UnsafeCell;
 use std::fmt;
-use std::marker::PhantomData;
 use std::time::{Duration, Instant};
 
 use super::deadlock;
@@ -173,7 +172,7 @@ impl<T, W: Wait> Mutex<T, W> {
     /// The guard of the word just taken, inside an error if there is poison.
     #[inline]
     fn guard(&self) -> LockResult<MutexGuard<'_, T, W>> {
-        let guard = MutexGuard { mutex: self, panicking: std::thread::panicking(), stays: PhantomData };
+        let guard = MutexGuard::new(self);
         match self.poison() {
             None => Ok(guard),
             Some(cause) => Err(PoisonError::new(guard, cause)),

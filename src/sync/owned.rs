@@ -200,6 +200,24 @@ impl<W: Wait> OwnedWord<W> {
         }
     }
 
+    /// `release_own` for a guard, whatever comes of it. With a list to mend it is a call: else the guard's drop is too large to
+    /// be inlined, and so the guard is put together in memory, and copied there.
+    #[inline(always)]
+    pub(super) fn release_guarded(&self) {
+        // An error: somebody else released it, as a lock's rules may allow; or this is a forked child's copy of its
+        // parent's guard; or scribbled bytes.
+        if W::BY_HOLDER_ONLY {
+            self.release_listed();
+        } else {
+            let _ = self.release_own();
+        }
+    }
+
+    #[inline(never)]
+    fn release_listed(&self) {
+        let _ = self.release();
+    }
+
     /// What is left to do if the bet was lost.
     #[cold]
     fn release_if_mine(&self, held: Token) -> Result<(), ReleaseError> {

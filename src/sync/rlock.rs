@@ -165,8 +165,11 @@ impl<W: Wait> RLock<W> {
     }
 
     #[inline]
-    fn release_own(&self) -> Result<(), ReleaseError> {
-        self.release()
+    fn release_guarded(&self) {
+        match self.reentries.load(Ordering::Relaxed) {
+            0 => self.word.release_guarded(),
+            deep => _ = self.release_inner(deep),
+        }
     }
 
     #[inline]

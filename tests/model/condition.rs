@@ -11,19 +11,20 @@ use loom::sync::atomic::{AtomicU32, Ordering};
 use loom::thread;
 use shmsync::{AcquireError, Condition, Lock, LockGuard};
 
+use crate::condition_on_unlock::one_waiter_for_a_change_on_unlock;
 use crate::support::*;
 
-struct Room {
+pub struct Room {
     lock: Lock,
-    changed: Condition,
+    pub changed: Condition,
     /// Changed with the lock held.
-    waiting: AtomicU32,
+    pub waiting: AtomicU32,
     /// Changed with the lock held.
-    tokens: AtomicU32,
-    guarded: Guarded,
+    pub tokens: AtomicU32,
+    pub guarded: Guarded,
 }
 
-fn room() -> Arc<Room> {
+pub fn room() -> Arc<Room> {
     Arc::new(Room {
         lock: Lock::new(),
         changed: Condition::new(),
@@ -34,7 +35,7 @@ fn room() -> Arc<Room> {
 }
 
 impl Room {
-    fn lock(&self) -> LockGuard<'_> {
+    pub fn lock(&self) -> LockGuard<'_> {
         loop {
             match self.lock.lock() {
                 Ok(guard) => return guard,
@@ -47,7 +48,7 @@ impl Room {
     }
 
     /// Lets others run until `n` wait or have waited; with the lock held.
-    fn once_waiting(&self, n: u32) -> LockGuard<'_> {
+    pub fn once_waiting(&self, n: u32) -> LockGuard<'_> {
         loop {
             let guard = self.lock();
             if self.waiting.load(Ordering::Relaxed) >= n {
@@ -58,13 +59,13 @@ impl Room {
         }
     }
 
-    fn hand_out(&self, tokens: u32) {
+    pub fn hand_out(&self, tokens: u32) {
         self.tokens.fetch_add(tokens, Ordering::Relaxed);
     }
 }
 
 /// Waits once, and takes its token.
-fn wait(room: &Room) {
+pub fn wait(room: &Room) {
     let mut guard = room.lock();
     room.waiting.fetch_add(1, Ordering::Relaxed);
     room.changed.wait(&mut guard).unwrap();
@@ -283,11 +284,13 @@ fn who_gives_up_swallows_no_signal() {
 fn every_edge_is_needed() {
     let models = [notify_publishes, notify_all_publishes_to_who_gives_up, notify_one_publishes_to_who_gives_up];
     assert_needed("sync/condition.rs", "edge:", &models);
+    assert_needed("sync/condition/notify.rs", "edge:", &models);
 }
 
 #[test]
 fn every_wake_is_needed() {
-    assert_needed("sync/condition.rs", "wait.wake(", &[notify_publishes]);
+    let models = [notify_publishes, one_waiter_for_a_change_on_unlock];
+    assert_needed("sync/condition/notify.rs", "wait.wake(", &models);
 }
 
 #[test]

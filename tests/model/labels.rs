@@ -7,9 +7,10 @@ use std::path::Path;
 use shmsync::model::sites;
 
 /// The models, as text: they name the edges that they weaken.
-const MODELS: [&str; 11] = [
+const MODELS: [&str; 12] = [
     include_str!("barrier.rs"),
     include_str!("condition.rs"),
+    include_str!("condition_on_unlock.rs"),
     include_str!("deadlock.rs"),
     include_str!("event.rs"),
     include_str!("lock.rs"),

@@ -24,6 +24,7 @@
 
 mod barrier;
 mod condition;
+mod condition_on_unlock;
 mod deadlock;
 mod event;
 mod labels;

@@ -184,15 +184,24 @@ impl<W: Backend> GatePeer for ShmEvent<W> {
     }
 }
 
-/// `Condition` with a `Lock`.
+/// `Condition` with a `Lock`. What is notified with the lock held is woken at the unlock, or, if `PLAIN`, at once.
 #[derive(Debug)]
-pub struct ShmMonitor<W: Backend> {
+pub struct ShmMonitor<W: Backend, const PLAIN: bool = false> {
     lock: Lock<W>,
     changed: Condition<W>,
 }
-peer!(ShmMonitor, "Condition", |_| Self { lock: Lock::new_in(), changed: Condition::new_in() });
 
-impl<W: Backend> MonitorPeer for ShmMonitor<W> {
+impl<W: Backend, const PLAIN: bool> Peer for ShmMonitor<W, PLAIN> {
+    fn name() -> String {
+        format!("shmsync Condition{} ({})", if PLAIN { ", plain notify" } else { "" }, W::NAME)
+    }
+
+    fn new(_size: u32) -> Self {
+        Self { lock: Lock::new_in(), changed: Condition::new_in() }
+    }
+}
+
+impl<W: Backend, const PLAIN: bool> MonitorPeer for ShmMonitor<W, PLAIN> {
     #[inline]
     fn wait_until(&self, arrive: impl FnOnce(), mut ready: impl FnMut() -> bool, leave: impl FnOnce()) {
         let mut guard = self.lock.lock().expect("lock");
@@ -203,13 +212,16 @@ impl<W: Backend> MonitorPeer for ShmMonitor<W> {
 
     #[inline]
     fn broadcast(&self, change: impl FnOnce(), when: Notify) {
-        let guard = self.lock.lock().expect("lock");
+        let mut guard = self.lock.lock().expect("lock");
         change();
-        if when == Notify::AfterUnlock {
-            drop(guard);
-            return self.changed.notify_all();
+        match when {
+            Notify::AfterUnlock => {
+                drop(guard);
+                self.changed.notify_all();
+            }
+            Notify::Held if PLAIN => self.changed.notify_all(),
+            Notify::Held => self.changed.notify_all_on_unlock(&mut guard),
         }
-        self.changed.notify_all();
     }
 
     #[inline]
@@ -217,7 +229,11 @@ impl<W: Backend> MonitorPeer for ShmMonitor<W> {
         let mut guard = self.lock.lock().expect("lock");
         self.changed.wait_while(&mut guard, |_| !ready()).expect("wait");
         change();
-        self.changed.notify_one();
+        if PLAIN {
+            self.changed.notify_one();
+        } else {
+            self.changed.notify_one_on_unlock(&mut guard);
+        }
     }
 }
 

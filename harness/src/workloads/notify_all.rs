@@ -3,6 +3,8 @@
 //! Latency is from the notification until the last waiter has been through the lock, and is written down by that last
 //! waiter. Before each storm all are waiting, for 100 µs at least: most will have gone to sleep.
 //!
+//! With the lock held there are two of ours: `notify_all_on_unlock`, which is the verb for that, and plain `notify_all`.
+//!
 //! For comparison there is the pthread peer with waits that end by themselves after 3 ms, which is what any sleep in slices
 //! must pay, and with the lock held two prototypes that wake one and move the others to the lock (DESIGN.md has what
 //! they teach).
@@ -58,6 +60,9 @@ fn group(pace: Pace, waiters: usize, when: Notify, extent: Extent) -> Group {
         case::<StdMonitor>(waiters, when),
         case::<PlMonitor>(waiters, when),
     ];
+    if when == Notify::Held {
+        cases.insert(1, case::<ShmMonitor<Futex, true>>(waiters, when));
+    }
     if extent == Extent::Full {
         cases.push(case::<PthreadMonitor<true>>(waiters, when));
     }

@@ -106,6 +106,11 @@ impl State {
         self.0 & Self::SLEEPERS != 0
     }
 
+    /// Of `n` who are told to go on in this state, how many are to be woken: none, if nobody sleeps.
+    pub(super) fn sleepers(self, n: u32) -> u32 {
+        if self.has_sleepers() { n } else { 0 }
+    }
+
     pub(super) fn with_sleepers(self) -> Self {
         Self(self.0 | Self::SLEEPERS)
     }

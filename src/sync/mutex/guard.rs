@@ -7,7 +7,8 @@ use std::ops::{Deref, DerefMut};
 
 use super::Mutex;
 use crate::error::AcquireError;
-use crate::sync::guard::{Guard, Held};
+use crate::sync::guard::{Guard, Held, Owes};
+use crate::sync::owed::{Owed, Sleepers};
 use crate::sync::poison::PoisonCause;
 use crate::wait::{Platform, Wait};
 
@@ -23,11 +24,12 @@ use crate::wait::{Platform, Wait};
 /// ```
 #[must_use = "dropping the guard unlocks at once"]
 pub struct MutexGuard<'a, T, W: Wait = Platform> {
-    pub(super) mutex: &'a Mutex<T, W>,
+    mutex: &'a Mutex<T, W>,
     /// Whether the thread was panicking when it locked: then a panic at the end is not this guard's.
-    pub(super) panicking: bool,
+    panicking: bool,
+    owed: Owed<'a>,
     /// As std's: to be dropped by the thread that locked, but shared freely.
-    pub(super) stays: PhantomData<std::sync::MutexGuard<'a, T>>,
+    stays: PhantomData<std::sync::MutexGuard<'a, T>>,
 }
 
 impl<T, W: Wait> Deref for MutexGuard<'_, T, W> {
@@ -48,14 +50,20 @@ impl<T, W: Wait> DerefMut for MutexGuard<'_, T, W> {
     }
 }
 
-impl<T, W: Wait> MutexGuard<'_, T, W> {
+impl<'a, T, W: Wait> MutexGuard<'a, T, W> {
+    /// Of a mutex that the calling thread has just locked.
     #[inline]
-    fn unlock(&self) {
+    pub(super) fn new(mutex: &'a Mutex<T, W>) -> Self {
+        Self { mutex, panicking: std::thread::panicking(), owed: Owed::nothing(), stays: PhantomData }
+    }
+
+    #[inline]
+    fn unlock(&mut self) {
         if !self.panicking && std::thread::panicking() {
             self.mutex.poison_if_mine();
         }
-        // An error: a forked child's copy of its parent's guard, or scribbled bytes.
-        let _ = self.mutex.word.release_own();
+        self.mutex.word.release_guarded();
+        self.owed.pay();
     }
 }
 
@@ -93,6 +101,12 @@ impl<T, W: Wait> Held for MutexGuard<'_, T, W> {
             // There is no word for a panic among the errors of a wait; `is_poisoned` tells.
             Some(PoisonCause::Panicked(_)) | None => Ok(()),
         }
+    }
+}
+
+impl<'a, T, W: Wait> Owes<'a> for MutexGuard<'a, T, W> {
+    fn wake_on_unlock(&mut self, sleepers: &'a dyn Sleepers, n: u32) {
+        self.owed.add(sleepers, n);
     }
 }
 

@@ -98,7 +98,7 @@ impl Rig for Monitor {
         } else if dice.bool() {
             self.changed.notify_one();
         } else {
-            self.changed.notify_all();
+            self.changed.notify_all_on_unlock(&mut guard);
         }
         drop(guard);
         section(dice);

@@ -75,6 +75,11 @@ pub(super) fn condition<W: Named>(cases: &mut Vec<Case>) {
         monitor.leave();
     };
     add("lock, notify_all, unlock; one waits", Script { verb: held, ..base });
+    let on_unlock: fn(&Monitor<W>) = |monitor| {
+        let mut guard = monitor.lock.lock().expect("lock");
+        monitor.changed.notify_all_on_unlock(&mut guard);
+    };
+    add("lock, notify_all_on_unlock, unlock; one waits", Script { verb: on_unlock, ..base });
     add("lock, wait, unlock; another waits", Script { verb: Monitor::wait, ..base });
     let timed: fn(&Monitor<W>) = |monitor| {
         let mut guard = monitor.lock.lock().expect("lock");
