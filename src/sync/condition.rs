@@ -179,7 +179,7 @@ impl<W: Wait> Condition<W> {
 
     /// Sleeps until notified (`true`), or until the patience ends (`false`).
     fn sleep(&self, ticket: Option<Ticket>, patience: Patience) -> Result<bool, AcquireError> {
-        let mut sleeper = Sleeper::new(patience);
+        let mut sleeper = Sleeper::for_a_wake(patience);
         let Some(mut ticket) = ticket else { return self.doze(&mut sleeper) };
         let mut spin = Spin::new();
         loop {
