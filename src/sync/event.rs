@@ -196,7 +196,7 @@ impl<W: Wait> Event<W> {
         if before.is_set() {
             return Ok(());
         }
-        let mut sleeper = Sleeper::new(patience);
+        let mut sleeper = Sleeper::for_a_wake(patience);
         let mut spin = Spin::new();
         loop {
             let seen = State(self.word.load(Ordering::Acquire)); // edge: set -> wait (Acquire end)

@@ -109,7 +109,7 @@ impl<W: Wait> Semaphore<W> {
 
     #[cold]
     fn acquire_contended(&self, patience: Patience) -> Result<(), AcquireError> {
-        let mut sleeper = Sleeper::new(patience);
+        let mut sleeper = Sleeper::for_a_wake(patience);
         let mut spin = Spin::new();
         let mut called = 0;
         while !sleeper.only_looks() {
