@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The models: every execution of a few threads over the real source, under loom. Two to three minutes.
+# The models: every execution of a few threads over the real source, under loom. Four minutes.
 #
 #   ci/models.sh
 #
@@ -8,7 +8,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-least_tests=92 least_executions=600000 least_weakened=49
+least_tests=95 least_executions=1000000 least_weakened=49
 
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
