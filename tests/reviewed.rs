@@ -2,11 +2,14 @@
 
 mod support;
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use shmsync::wait::Wait;
-use shmsync::{AcquireError, Barrier, BarrierError, Condition, Lock, Mutex, RLock, SEM_VALUE_MAX, Semaphore};
+use shmsync::{
+    AcquireError, Barrier, BarrierError, Condition, Event, Lock, Mutex, RLock, SEM_VALUE_MAX, Semaphore, Shared,
+};
 use support::*;
 
 every_backend!(
@@ -161,5 +164,49 @@ fn who_cannot_open_a_file_is_not_dead() {
         held.reaches(1);
         assert_eq!(lock.acquire_for(ms(300)), Err(AcquireError::TimedOut));
         assert_eq!(lock.try_acquire(), Err(AcquireError::WouldBlock));
+    });
+}
+
+/// A wait that panics has let go of the mutex: whoever catches that has the guard still, and gets no data by it.
+#[test]
+fn a_guard_that_lost_its_mutex_gives_no_data() {
+    /// Locks, and unlocks, at the end: in a panic, so that of a circle it is not this thread that is told.
+    struct AtLast<'a>(&'a Mutex<u64>);
+
+    impl Drop for AtLast<'_> {
+        fn drop(&mut self) {
+            drop(self.0.lock());
+        }
+    }
+
+    watched("a_guard_that_lost_its_mutex_gives_no_data", || {
+        let panics = |f: &mut dyn FnMut()| catch_unwind(AssertUnwindSafe(f)).is_err();
+        let mutexes = Shared::anonymous([Mutex::new(0_u64), Mutex::new(0_u64)]).unwrap();
+        let (changed, has_both, has_second) = (Condition::new(), Event::new(), Event::new());
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                let _first = mutexes[0].lock().unwrap();
+                let mut second = mutexes[1].lock().unwrap();
+                has_both.set();
+                assert!(panics(&mut || changed.wait(&mut second).unwrap()), "of the circle");
+                assert!(panics(&mut || *second = 7), "the other has it");
+                assert!(panics(&mut || assert_eq!(*second, 0)), "the other has it");
+                changed.notify_all_on_unlock(&mut second);
+            });
+            scope.spawn(|| {
+                has_both.wait();
+                let second = mutexes[1].lock().unwrap(); // It waits.
+                has_second.set();
+                assert!(panics(&mut || {
+                    let _at_last = AtLast(&mutexes[0]);
+                    panic!("so that the other is told");
+                }));
+                assert_eq!(*second, 0);
+            });
+            has_second.wait();
+            thread::sleep(ms(30));
+            changed.notify_all();
+        });
+        assert_eq!(*mutexes[1].lock().unwrap(), 0);
     });
 }

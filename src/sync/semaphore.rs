@@ -91,7 +91,7 @@ impl<W: Wait> Semaphore<W> {
         self.take(0)
     }
 
-    /// Takes a permit if there is one, and with it takes `called` calls back.
+    /// Takes a permit if there is one, and then takes `called` calls back, or all if there are fewer.
     #[inline]
     fn take(&self, called: u32) -> bool {
         let mut seen = State(self.word.load(Ordering::Relaxed));
@@ -118,13 +118,20 @@ impl<W: Wait> Semaphore<W> {
             match sleeper.sleep(&self.wait, Word::low_half(&self.word), empty.low()) {
                 Slept::Woken => (spin, called) = (Spin::new(), sleeper.was_called().into()),
                 // A permit is there, and nobody woke this one for it: who was called for it is late, or dead.
-                Slept::SliceEnded if self.take(1) => return Ok(()),
+                Slept::SliceEnded if self.take(State::MOST_CALLED) => return Ok(()),
                 Slept::SliceEnded if sleeper.waited() >= FORGET_NANOS => self.forget_called(),
                 Slept::SliceEnded => {}
                 // Leaving swallows no wake: this one is not called, and a permit that came is there for the last look.
-                Slept::Expired if self.take(1) => return Ok(()),
-                Slept::Expired => return Err(AcquireError::TimedOut),
-                Slept::Interrupted => return Err(AcquireError::Interrupted),
+                Slept::Expired if self.take(State::MOST_CALLED) => return Ok(()),
+                // Who waits for short times, again and again, never waits for long enough to forget calls above.
+                Slept::Expired => {
+                    self.forget_called();
+                    return Err(AcquireError::TimedOut);
+                }
+                Slept::Interrupted => {
+                    self.forget_called();
+                    return Err(AcquireError::Interrupted);
+                }
             }
         }
         if self.take_now() { Ok(()) } else { Err(AcquireError::TimedOut) }
@@ -263,7 +270,7 @@ impl<W: Wait> fmt::Debug for Semaphore<W> {
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
-    use crate::wait::Futex;
+    use crate::wait::{Futex, PosixSem};
     use std::thread;
     use std::time::Duration;
 
@@ -313,9 +320,43 @@ mod tests {
     #[test]
     fn the_calls_of_the_dead_are_forgotten() {
         let semaphore = with(State(0).calling(State::MOST_CALLED));
-        assert_eq!(semaphore.acquire_for(Duration::from_millis(10)), Err(AcquireError::TimedOut));
-        assert_eq!(state(&semaphore), (0, State::MOST_CALLED, true));
-        assert_eq!(semaphore.acquire_for(Duration::from_millis(100)), Err(AcquireError::TimedOut));
-        assert_eq!(state(&semaphore), (0, 0, true));
+        assert_eq!(semaphore.acquire_for(Duration::from_millis(1)), Err(AcquireError::TimedOut));
+        assert_eq!(state(&semaphore), (0, 0, true), "by who gives up");
+        semaphore.word.store(State(0).calling(State::MOST_CALLED).0, Ordering::Relaxed);
+        thread::scope(|scope| {
+            let waiter = scope.spawn(|| semaphore.acquire_for(Duration::from_secs(60)));
+            while state(&semaphore) != (0, 0, true) {
+                thread::yield_now();
+            }
+            semaphore.release().unwrap();
+            assert_eq!(waiter.join().unwrap(), Ok(()));
+        });
+    }
+
+    /// Nobody is on the way when all have come: each who was called has counted itself off, and only once.
+    fn all_who_are_called_come<W: Wait>() {
+        for round in 0..200 {
+            let semaphore = Semaphore::<W>::new_in(0);
+            thread::scope(|scope| {
+                for _ in 0..8 {
+                    scope.spawn(|| (0..50).for_each(|_| semaphore.acquire().unwrap()));
+                }
+                for _ in 0..4 {
+                    scope.spawn(|| (0..25).for_each(|_| semaphore.release_many(4).unwrap()));
+                }
+            });
+            let state = State(semaphore.word.load(Ordering::Relaxed));
+            assert_eq!((state.count(), state.called()), (0, 0), "round {round}");
+        }
+    }
+
+    #[test]
+    fn all_who_are_called_by_a_futex_come() {
+        all_who_are_called_come::<Futex>();
+    }
+
+    #[test]
+    fn all_who_are_called_by_posts_come() {
+        all_who_are_called_come::<PosixSem>();
     }
 }

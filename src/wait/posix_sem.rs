@@ -104,10 +104,10 @@ impl PosixSem {
         send
     }
 
-    /// Leaves without having taken a post; `true` if one had come all the same, just now, and so this is a wake.
+    /// Leaves without having taken a post; `true` if a waker has counted this one among those that it woke.
     fn leave(&self) -> bool {
-        if self.update(State::left) {
-            return false;
+        if let Some(before) = self.updated(State::left) {
+            return before.sleepers() == 0; // It left by a post that was due.
         }
         // A post is under way to us. If it is not there yet, somebody will wake for nothing later.
         let came = self.sem.try_wait();
@@ -195,19 +195,23 @@ impl Wait for PosixSem {
         if !State(self.state.load(Ordering::Acquire)).is_ready() || !self.sem.is_sound() {
             return 0;
         }
+        // Those to whom posts are due have been counted by the waker that promised them. (To count them again would keep more
+        // on a semaphore's list of those on the way than come.)
         if n <= 1 {
-            return u32::from(n == 1 && self.send(State::posted));
+            let before = if n == 1 { self.updated(State::posted) } else { None };
+            let Some(before) = before else { return 0 };
+            self.sem.post();
+            return before.sleepers().min(1);
         }
         // Promised all at once, and sent one at a time, by whoever comes by: a waker that is killed has kept at most one
         // from being woken by others.
         let Some(before) = self.updated(|state| state.promised(n)) else { return 0 };
-        let asleep = before.sleepers() + before.due() as u32;
-        for _ in 0..asleep {
+        for _ in 0..before.sleepers() + before.due() as u32 {
             if !self.send(State::sent) {
                 break;
             }
         }
-        asleep.min(n)
+        before.promises(n)
     }
 }
 

@@ -25,7 +25,8 @@ const SOON_NANOS: u64 = 12_000_000;
 /// before, and 27 with it, when each look still went to /proc. Shorter slices would be cut by more than an eighth.
 const BATCHED_NANOS: u64 = 8 * BATCH_NANOS;
 const BATCH_NANOS: u64 = 4_000_000;
-/// Slices are an eighth of the time waited so far: nobody learns of anything more than an eighth too late.
+/// Slices are an eighth of the time waited so far: once that is longer than the first, nobody learns of anything more than an
+/// eighth too late.
 const WAITED_PER_SLICE: u64 = 8;
 
 /// Why a sleep ended, as far as the sleeper must act on it.

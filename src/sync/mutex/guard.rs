@@ -27,6 +27,8 @@ pub struct MutexGuard<'a, T, W: Wait = Platform> {
     mutex: &'a Mutex<T, W>,
     /// Whether the thread was panicking when it locked: then a panic at the end is not this guard's.
     panicking: bool,
+    /// Whether it holds the mutex: not while it waits for a condition, nor if that ended with a panic.
+    held: bool,
     owed: Owed<'a>,
     /// As std's: to be dropped by the thread that locked, but shared freely.
     stays: PhantomData<std::sync::MutexGuard<'a, T>>,
@@ -37,7 +39,8 @@ impl<T, W: Wait> Deref for MutexGuard<'_, T, W> {
 
     #[inline]
     fn deref(&self) -> &T {
-        // SAFETY: this guard holds the word, so nobody else has a guard of this mutex.
+        self.assert_held();
+        // SAFETY: this guard holds the word, so nobody else has a guard of this mutex that does.
         unsafe { &*self.mutex.data.get() }
     }
 }
@@ -45,6 +48,7 @@ impl<T, W: Wait> Deref for MutexGuard<'_, T, W> {
 impl<T, W: Wait> DerefMut for MutexGuard<'_, T, W> {
     #[inline]
     fn deref_mut(&mut self) -> &mut T {
+        self.assert_held();
         // SAFETY: as in `deref`, and this guard is borrowed exclusively.
         unsafe { &mut *self.mutex.data.get() }
     }
@@ -54,7 +58,13 @@ impl<'a, T, W: Wait> MutexGuard<'a, T, W> {
     /// Of a mutex that the calling thread has just locked.
     #[inline]
     pub(super) fn new(mutex: &'a Mutex<T, W>) -> Self {
-        Self { mutex, panicking: std::thread::panicking(), owed: Owed::nothing(), stays: PhantomData }
+        Self { mutex, panicking: std::thread::panicking(), held: true, owed: Owed::nothing(), stays: PhantomData }
+    }
+
+    /// A wait that panicked leaves its caller the guard, but not the mutex.
+    #[inline]
+    fn assert_held(&self) {
+        assert!(self.held, "shmsync: this guard has lost its mutex: a condition's wait panicked");
     }
 
     #[inline]
@@ -62,6 +72,7 @@ impl<'a, T, W: Wait> MutexGuard<'a, T, W> {
         if !self.panicking && std::thread::panicking() {
             self.mutex.poison_if_mine();
         }
+        self.held = false;
         self.mutex.word.release_guarded();
         self.owed.pay();
     }
@@ -70,7 +81,9 @@ impl<'a, T, W: Wait> MutexGuard<'a, T, W> {
 impl<T, W: Wait> Drop for MutexGuard<'_, T, W> {
     #[inline]
     fn drop(&mut self) {
-        self.unlock();
+        if self.held {
+            self.unlock();
+        }
     }
 }
 
@@ -82,10 +95,10 @@ impl<T, W: Wait> Guard for MutexGuard<'_, T, W> {
     }
 }
 
-/// A mutex's guard holds it at the end of every wait, since a dead holder is poison and not a reason to go without.
+/// A mutex's guard holds it at the end of every wait that does not panic, since a dead holder is poison and not a reason to go without.
 impl<T, W: Wait> Held for MutexGuard<'_, T, W> {
     fn hold(&mut self) -> Result<(), AcquireError> {
-        Ok(())
+        if self.held { Ok(()) } else { self.take_back() }
     }
 
     fn let_go(&mut self) {
@@ -96,6 +109,7 @@ impl<T, W: Wait> Held for MutexGuard<'_, T, W> {
         if self.mutex.word.take_free().is_err() {
             self.mutex.lock_contended();
         }
+        self.held = true;
         match self.mutex.poison() {
             Some(PoisonCause::Died(owner)) => Err(AcquireError::OwnerDied(owner)),
             // There is no word for a panic among the errors of a wait; `is_poisoned` tells.
@@ -107,6 +121,9 @@ impl<T, W: Wait> Held for MutexGuard<'_, T, W> {
 impl<'a, T, W: Wait> Owes<'a> for MutexGuard<'a, T, W> {
     fn wake_on_unlock(&mut self, sleepers: &'a dyn Sleepers, n: u32) {
         self.owed.add(sleepers, n);
+        if !self.held {
+            self.owed.pay();
+        }
     }
 }
 

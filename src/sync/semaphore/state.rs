@@ -21,8 +21,8 @@
 //! back to sleep, ten thousand times a second. So a release calls only if the count exceeds the called. A `called` that is
 //! too low costs a needless wake. One that is too high would lose wakes; so whoever was called counts itself off in the very
 //! compare-and-swap that takes a permit or finds none, and a releaser takes back the calls that reached nobody. Only a
-//! killed thread leaves its call behind. It is taken back by who finds a permit at the end of a slice or of its time,
-//! where it should have been called, and all are by who has waited for a while, which finds none if others are faster.
+//! killed thread leaves its call behind. All calls are taken back by who finds a permit at the end of a slice or of its time,
+//! where it should have been called; by who gives up; and by who has waited for a while, and finds none since others are faster.
 //!
 //! Acquirers keep `WAITERS`; only a releaser whose wake found too few clears it, or every later release would make a
 //! needless system call. To clear alone would lose a sleeper: release (1, W) – its wake finds nobody – another takes the

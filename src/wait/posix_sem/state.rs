@@ -22,8 +22,8 @@
 //! four counts add up to those inside.
 //!
 //! *The killed* leave counts behind, and any error in the counts would last as long as somebody always sleeps. But no
-//! sleep is longer than a slice (contract, rule 4), so what was counted two eras ago is over: it is forgotten. What is due
-//! does not grow older with the eras, since the next who comes by sends it.
+//! sleep is longer than a slice (contract, rule 4), so what was counted two eras ago is over: it is forgotten, and so is what
+//! was due then. What was due in the era before is sent by the next who comes by.
 
 use super::Deadline;
 
@@ -112,9 +112,14 @@ impl State {
         Some(Self(left.0 + u64::from(left.posts() < Self::POSTS)))
     }
 
+    /// To how many of `n` sleepers posts can be promised.
+    pub(super) fn promises(self, n: u32) -> u32 {
+        n.min(self.sleepers()).min((Self::MOST_DUE - self.due()) as u32)
+    }
+
     /// Posts are due to `n` sleepers, or to as many as there are; `None` if there is nobody that one is to be sent to.
     pub(super) fn promised(self, n: u32) -> Option<Self> {
-        let n = u64::from(n.min(self.sleepers())).min(Self::MOST_DUE - self.due());
+        let n = u64::from(self.promises(n));
         let before = n.min(self.0 >> Self::BEFORE_SHIFT & Self::MOST);
         let asleep = before << Self::BEFORE_SHIFT | (n - before) << Self::NOW_SHIFT;
         (n + self.due() > 0).then(|| Self(self.0 - asleep + (n << Self::DUE_SHIFT)))
