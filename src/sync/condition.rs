@@ -40,7 +40,7 @@ const GRACE_NANOS: u64 = 100_000_000;
 /// [`RLockGuard`](crate::RLockGuard) holds nothing until it `recover`s or waits again. A [`MutexGuard`](crate::MutexGuard) holds the
 /// mutex even then; the error says that the data may be torn, until `clear_poison`. (A holder's panic is no error of a
 /// wait: ask [`is_poisoned`](crate::Mutex::is_poisoned).) With it a wait panics where [`Mutex::lock`](crate::Mutex::lock)
-/// would.
+/// would; a guard that outlives that panic has lost the mutex, and panics when its data is touched.
 ///
 /// # Example
 /// ```
