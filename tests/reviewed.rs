@@ -184,7 +184,7 @@ fn a_guard_that_lost_its_mutex_gives_no_data() {
         let mutexes = Shared::anonymous([Mutex::new(0_u64), Mutex::new(0_u64)]).unwrap();
         let (changed, has_both, has_second) = (Condition::new(), Event::new(), Event::new());
         thread::scope(|scope| {
-            scope.spawn(|| {
+            let waiter = scope.spawn(|| {
                 let _first = mutexes[0].lock().unwrap();
                 let mut second = mutexes[1].lock().unwrap();
                 has_both.set();
@@ -193,7 +193,7 @@ fn a_guard_that_lost_its_mutex_gives_no_data() {
                 assert!(panics(&mut || assert_eq!(*second, 0)), "the other has it");
                 changed.notify_all_on_unlock(&mut second);
             });
-            scope.spawn(|| {
+            let other = scope.spawn(|| {
                 has_both.wait();
                 let second = mutexes[1].lock().unwrap(); // It waits.
                 has_second.set();
@@ -206,6 +206,9 @@ fn a_guard_that_lost_its_mutex_gives_no_data() {
             has_second.wait();
             thread::sleep(ms(30));
             changed.notify_all();
+            // Joined where ThreadSanitizer sees it.
+            waiter.join().unwrap();
+            other.join().unwrap();
         });
         assert_eq!(*mutexes[1].lock().unwrap(), 0);
     });
