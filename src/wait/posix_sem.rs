@@ -240,20 +240,22 @@ mod tests {
             let counts = || State(wait.state.load(Ordering::Relaxed));
             let whole = Word::whole(&word);
             std::thread::scope(|scope| {
-                for _ in 0..2 {
+                let sleepers = [(); 2].map(|()| {
                     scope.spawn(|| {
                         while word.load(Ordering::Relaxed) == 0 {
                             let end = Deadline::now().plus(20_000_000_000);
                             assert_ne!(wait.wait(whole, 0, end), Woken::TimedOut, "no post came: {:x}", counts().0);
                         }
-                    });
-                }
+                    })
+                });
                 while counts().sleepers() < 2 {
                     std::thread::yield_now();
                 }
                 word.store(1, Ordering::SeqCst);
                 assert!(wait.update(|state| state.promised(2)));
                 sends(&wait, whole);
+                // Joined where ThreadSanitizer sees it.
+                sleepers.into_iter().for_each(|sleeper| sleeper.join().unwrap());
             });
             assert_eq!((counts().due(), counts().sleepers()), (0, 0));
         }
