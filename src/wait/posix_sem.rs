@@ -114,8 +114,8 @@ impl PosixSem {
         came && self.update(|state| Some(state.taken()))
     }
 
-    /// Lets those go first to whom posts are under way, and sends what is due, as long as the word stays and the deadline has not come, for some
-    /// milliseconds. Then whoever still has not taken his was killed, or others come all the time. Whether a signal handler
+    /// Lets those go first to whom posts are under way, and sends what is due, as long as the word stays and the deadline
+    /// has not come, for some milliseconds. Then whoever still has not taken his was killed, or others come all the time. Whether a signal handler
     /// ran in a nap meanwhile, which ends it, too.
     fn gives_way_interrupted(&self, word: Word<'_>, expected: u32, until: Deadline) -> bool {
         if cfg!(loom) {

@@ -95,7 +95,8 @@ impl<T, W: Wait> Guard for MutexGuard<'_, T, W> {
     }
 }
 
-/// A mutex's guard holds it at the end of every wait that does not panic, since a dead holder is poison and not a reason to go without.
+/// A mutex's guard holds it at the end of every wait that does not panic, since a dead holder is poison and not a reason
+/// to go without.
 impl<T, W: Wait> Held for MutexGuard<'_, T, W> {
     fn hold(&mut self) -> Result<(), AcquireError> {
         if self.held { Ok(()) } else { self.take_back() }
