@@ -40,7 +40,7 @@ unsafe impl Sync for Glibc {}
 unsafe impl Send for Glibc {}
 
 impl Glibc {
-    fn new() -> Self {
+    const fn new() -> Self {
         Self(std::cell::UnsafeCell::new(libc::PTHREAD_MUTEX_INITIALIZER))
     }
 
@@ -217,6 +217,49 @@ fn more_than_the_kernel_looks_after() {
         let marked = locks.iter().filter(|lock| format!("{lock:?}").contains("died")).count();
         assert!((512..700).contains(&marked), "{marked} marked by the kernel");
         locks.iter().for_each(|lock| assert_died(lock.acquire_for(ms(500)), dead.pid()));
+    });
+}
+
+/// The thread's row of fences grows while it holds much, with mutexes of glibc's before, in between and behind. The kernel
+/// gets to all that is held, and nothing is left in the list of what is not.
+#[test]
+fn the_list_grows_with_what_is_held() {
+    watched("the_list_grows_with_what_is_held", || {
+        if !kernel_looks() {
+            return;
+        }
+        const MANY: usize = 200;
+        let shared = Shm::new(([const { Robust::new_in() }; MANY], [const { Glibc::new() }; MANY / 10 + 1]));
+        let (ours, theirs) = &*shared;
+        theirs.iter().for_each(Glibc::make);
+        for kept in [1, 2, 7] {
+            let dead = die_after(|| {
+                assert_eq!(theirs[MANY / 10].lock(), 0, "before there is a row");
+                for (i, lock) in ours.iter().enumerate() {
+                    lock.acquire().unwrap();
+                    if i % 10 == 9 {
+                        assert_eq!(theirs[i / 10].lock(), 0);
+                    }
+                }
+                let released = ours.iter().enumerate().filter(|(i, _)| i % kept != 0);
+                released.for_each(|(_, lock)| lock.release().unwrap());
+                theirs.iter().step_by(3).for_each(Glibc::unlock);
+            });
+            for (i, lock) in ours.iter().enumerate() {
+                let marked = format!("{lock:?}").contains("died");
+                assert_eq!(marked, i % kept == 0, "{i} of every {kept}");
+                if marked {
+                    assert_died(lock.acquire(), dead.pid());
+                    lock.recover().unwrap();
+                    lock.release().unwrap();
+                }
+            }
+            for (i, mutex) in theirs.iter().enumerate() {
+                let free = i % 3 == 0;
+                assert_eq!(mutex.lock(), if free { 0 } else { libc::EOWNERDEAD }, "{i}");
+                if free { mutex.unlock() } else { mutex.repair() }
+            }
+        }
     });
 }
 
