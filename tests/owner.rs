@@ -29,6 +29,7 @@ tests!(
     a_stopped_child_lives,
     a_zombie_is_dead,
     a_reaped_child_is_dead,
+    who_is_reaped_during_a_look_stays_dead,
     a_living_thread_lives_and_a_finished_one_is_dead,
     a_thread_outlives_its_processs_first_thread,
     a_child_sees_its_parent,
@@ -87,6 +88,27 @@ fn a_reaped_child_is_dead() {
     lock.release().unwrap();
     join([fork(|| lock.acquire().unwrap())]);
     assert!(!owner_in(&lock).is_alive());
+}
+
+/// A look at somebody dead takes several questions, and the child may be waited for between two of them.
+fn who_is_reaped_during_a_look_stays_dead() {
+    for _ in 0..200 {
+        let lock = Shm::new(Lock::new());
+        let mut child = holder(&lock);
+        let owner = owner_in(&lock);
+        let asked = Tally::new();
+        child.kill();
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                for _ in 0..20 {
+                    assert!(!owner.is_alive(), "dead, and then alive");
+                    asked.up();
+                }
+            });
+            asked.reaches(2);
+            drop(child);
+        });
+    }
 }
 
 fn a_living_thread_lives_and_a_finished_one_is_dead() {

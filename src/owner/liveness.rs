@@ -101,7 +101,8 @@ fn by_proof(token: Token) -> Liveness {
         return Liveness::Dead;
     }
     match sys::proc::OwnProc::open().and_then(|proc| proc.task(token.tid())) {
-        // Hidden by hidepid, or gone since we asked: the next look will tell.
+        // Hidden by hidepid, or waited for since we asked: who was found dead before does not come back to life for that.
+        None if !sys::proc::tid_exists(token.tid()) => Liveness::Dead,
         None => Liveness::Unknown,
         Some(task) if is_same(task, token) => Liveness::Alive,
         Some(_) => Liveness::Dead,
