@@ -4,11 +4,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use proptest::test_runner::{Config, TestError};
-use proptest_state_machine::StateMachineTest;
 use shmsync::wait::Futex;
 
 use crate::faults::Fault;
-use crate::machine::{Programs, Setting, UNDER, run};
+use crate::machine::{Setting, UNDER, play, run};
 use crate::verb::*;
 
 /// Finds a program that fails because of `fault`, in `most` steps at most besides pauses.
@@ -25,8 +24,7 @@ fn assert_noticed<S: Setting>(fault: Fault, most: usize) {
         };
         let fails = |fault, patience| {
             UNDER.set((fault, patience));
-            let play = || Programs::<S, 8>::test_sequential(config.clone(), model.clone(), steps.clone(), None);
-            catch_unwind(AssertUnwindSafe(play)).is_err()
+            catch_unwind(AssertUnwindSafe(|| play::<S, 8>(&config, &model, &steps, None))).is_err()
         };
         let needed = steps.iter().filter(|step| step.verb != Verb::Rest).count();
         if needed <= most && fails(fault, Duration::from_secs(1)) {
@@ -56,5 +54,6 @@ macro_rules! control {
 control!(a_lost_permit_is_noticed, LosesPermits, Kind::Semaphore, 5);
 control!(two_holders_are_noticed, LetsTwoIn, Kind::Lock, 5);
 control!(a_lost_notification_is_noticed, LosesNotifications, Kind::Condition(With::Lock), 5);
+control!(an_owed_wake_that_never_comes_is_noticed, OwesForEver, Kind::Condition(With::Lock), 5);
 control!(a_death_hushed_up_is_noticed, HushesDeathsUp, Kind::Lock, 5);
 control!(a_reset_in_silence_is_noticed, ResetsInSilence, Kind::Barrier, 5);

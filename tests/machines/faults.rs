@@ -1,5 +1,6 @@
 //! Libraries that are broken on purpose: what the reference must notice.
 
+use shmsync::Lock;
 use shmsync::wait::Wait;
 
 use crate::verb::*;
@@ -14,6 +15,8 @@ pub enum Fault {
     LetsTwoIn,
     /// A notification that is given while nobody holds the lock is lost.
     LosesNotifications,
+    /// A wake that a guard owes is not paid.
+    OwesForEver,
     /// Who comes after the dead is not told.
     HushesDeathsUp,
     /// A barrier's reset does not break the round.
@@ -29,7 +32,15 @@ impl Fault {
                 let _ = world.lock.release();
                 None
             }
-            (Self::LosesNotifications, Verb::Notify(_)) if !world.lock.is_locked() => Some(Said::Done),
+            (Self::LosesNotifications, Verb::Notify(..)) if !world.lock.is_locked() => Some(Said::Done),
+            (Self::OwesForEver, Verb::NotifyOnUnlock(_, at, n)) => {
+                // They are told, and the one guard that is to wake them never does.
+                let own = Lock::<W>::new_in();
+                let mut guard = own.lock().expect("nobody else has it");
+                world.conditions[at].notify_on_unlock(&mut guard, n);
+                std::mem::forget(guard);
+                Some(Said::Done)
+            }
             (Self::HushesDeathsUp, Verb::Lock(_)) => {
                 if world.lock.recover().is_ok() {
                     let _ = world.lock.release();

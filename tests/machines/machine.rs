@@ -3,7 +3,7 @@
 //! A program is made for the way that the reference goes if of several moves the first is made. It is run whichever way
 //! it goes: what makes no sense there is left out.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::marker::PhantomData;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
@@ -95,7 +95,7 @@ fn is_for_steward(verb: Verb) -> bool {
         verb,
         LockRelease
             | LockDisown
-            | Notify(_)
+            | Notify(..)
             | SemRelease(_)
             | BoundedRelease(_)
             | EventSet
@@ -105,11 +105,16 @@ fn is_for_steward(verb: Verb) -> bool {
     )
 }
 
+/// Of so many runs of a program, in one everybody must come in time.
+const RUNS_IN_TIME: u32 = 30;
+
 thread_local! {
     /// What is broken, and how long what must come may take.
     pub static UNDER: Cell<(Fault, Duration)> = const { Cell::new((Fault::None, Duration::from_secs(10))) };
     /// Programs and steps that this thread has run.
     static RUN: Cell<(u32, u32)> = const { Cell::new((0, 0)) };
+    /// The steps of its last program after which somebody came late.
+    static LATE: RefCell<Vec<u32>> = const { RefCell::new(Vec::new()) };
 }
 
 impl<S: Setting, const R: usize> StateMachineTest for Programs<S, R> {
@@ -127,7 +132,8 @@ impl<S: Setting, const R: usize> StateMachineTest for Programs<S, R> {
     }
 
     fn teardown(stage: Self::SystemUnderTest, _: Model) {
-        let steps = stage.finish();
+        let (steps, late) = stage.finish();
+        LATE.set(late);
         RUN.set((RUN.get().0 + 1, RUN.get().1 + steps));
     }
 }
@@ -138,10 +144,28 @@ type Failure = Box<TestError<(Model, Vec<Step>, Option<Arc<AtomicUsize>>)>>;
 pub fn run<S: Setting, const R: usize>(most: usize, config: Config) -> Result<(), Failure> {
     let programs = Programs::<S, R>::sequential_strategy(1..most);
     let result = TestRunner::new(config.clone()).run(&programs, |(model, steps, seen)| {
-        Programs::<S, R>::test_sequential(config.clone(), model, steps, seen);
+        play::<S, R>(&config, &model, &steps, seen);
         Ok(())
     });
     result.map_err(Box::new)
+}
+
+/// Runs one, again if somebody came late: a busy machine is late now and then, a wake that is not sent each time.
+pub fn play<S: Setting, const R: usize>(
+    config: &Config,
+    model: &Model,
+    steps: &[Step],
+    seen: Option<Arc<AtomicUsize>>,
+) {
+    let mut late = Vec::new();
+    for _ in 0..RUNS_IN_TIME {
+        Programs::<S, R>::test_sequential(config.clone(), model.clone(), steps.to_vec(), seen.clone());
+        late = LATE.take();
+        if late.is_empty() {
+            return;
+        }
+    }
+    panic!("in {RUNS_IN_TIME} runs somebody was not woken in time, at last after the steps {late:?}, counted from one");
 }
 
 /// Some, 24 or `PROPTEST_CASES`, all of which must pass. What failed once is kept, and run first.

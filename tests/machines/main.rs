@@ -36,70 +36,56 @@ mod world;
 use shmsync::wait::{Futex, KernelRobust, PosixSem};
 
 use machine::{Setting, assert_runs};
+use verb::{Kind, With};
 
-struct OnFutex;
-impl Setting for OnFutex {
-    type Backend = Futex;
+const CONDITIONS: [Kind; 3] = [Kind::Condition(With::Lock), Kind::Condition(With::RLock), Kind::Condition(With::Mutex)];
+
+macro_rules! settings {
+    ($($test:ident: $setting:ident, $backend:ty, $slots:literal, $name:literal {$($terms:tt)*})+) => {
+        $(
+            struct $setting;
+            impl Setting for $setting {
+                type Backend = $backend;
+                $($terms)*
+            }
+
+            #[test]
+            fn $test() {
+                assert_runs::<$setting, $slots>($name);
+            }
+        )+
+    };
 }
 
-struct OnPosixSem;
-impl Setting for OnPosixSem {
-    type Backend = PosixSem;
+// With room for all readers of an `RwLock`, and for one.
+settings! {
+    programs_on_futex: OnFutex, Futex, 8, "futex" {}
+    programs_on_posix_sem: OnPosixSem, PosixSem, 1, "posix_sem" {}
+    programs_on_kernel_robust: OnKernelRobust, KernelRobust, 8, "kernel_robust" {
+        const BY_HOLDER_ONLY: bool = true;
+    }
+    programs_of_processes: InProcesses, Futex, 8, "futex, processes" {
+        const PROCESSES: bool = true;
+    }
+    programs_of_processes_on_posix_sem: InProcessesOnPosixSem, PosixSem, 1, "posix_sem, processes" {
+        const PROCESSES: bool = true;
+    }
+    programs_of_processes_on_kernel_robust: InProcessesOnKernelRobust, KernelRobust, 8, "kernel_robust, processes" {
+        const BY_HOLDER_ONLY: bool = true;
+        const PROCESSES: bool = true;
+    }
 }
 
-struct OnKernelRobust;
-impl Setting for OnKernelRobust {
-    type Backend = KernelRobust;
-    const BY_HOLDER_ONLY: bool = true;
-}
-
-/// With room for all readers.
-#[test]
-fn programs_on_futex() {
-    assert_runs::<OnFutex, 8>("futex");
-}
-
-/// With room for one reader.
-#[test]
-fn programs_on_posix_sem() {
-    assert_runs::<OnPosixSem, 1>("posix_sem");
-}
-
-#[test]
-fn programs_on_kernel_robust() {
-    assert_runs::<OnKernelRobust, 8>("kernel_robust");
-}
-
-struct InProcesses;
-impl Setting for InProcesses {
-    type Backend = Futex;
-    const PROCESSES: bool = true;
-}
-
-struct InProcessesOnPosixSem;
-impl Setting for InProcessesOnPosixSem {
-    type Backend = PosixSem;
-    const PROCESSES: bool = true;
-}
-
-struct InProcessesOnKernelRobust;
-impl Setting for InProcessesOnKernelRobust {
-    type Backend = KernelRobust;
-    const BY_HOLDER_ONLY: bool = true;
-    const PROCESSES: bool = true;
-}
-
-#[test]
-fn programs_of_processes() {
-    assert_runs::<InProcesses, 8>("futex, processes");
-}
-
-#[test]
-fn programs_of_processes_on_posix_sem() {
-    assert_runs::<InProcessesOnPosixSem, 1>("posix_sem, processes");
-}
-
-#[test]
-fn programs_of_processes_on_kernel_robust() {
-    assert_runs::<InProcessesOnKernelRobust, 8>("kernel_robust, processes");
+// Of conditions alone: the verbs with guards have something to do only when others wait, and seldom meet by chance.
+settings! {
+    programs_of_conditions: ConditionsOnFutex, Futex, 8, "futex, conditions" {
+        const KINDS: &'static [Kind] = &CONDITIONS;
+    }
+    programs_of_conditions_on_posix_sem: ConditionsOnPosixSem, PosixSem, 8, "posix_sem, conditions" {
+        const KINDS: &'static [Kind] = &CONDITIONS;
+    }
+    programs_of_conditions_on_kernel_robust: ConditionsOnKernelRobust, KernelRobust, 8, "kernel_robust, conditions" {
+        const BY_HOLDER_ONLY: bool = true;
+        const KINDS: &'static [Kind] = &CONDITIONS;
+    }
 }

@@ -4,11 +4,14 @@
 //! ends a call, which then says something, or is one that nobody sees: a waiter is counted, a signal is taken. Moves that
 //! *must* come are those for which nobody has to wait but the library itself; a timeout is one that may.
 
+mod circles;
+mod conditions;
 mod counted;
 mod held;
 mod shared;
 
 use crate::verb::*;
+pub use conditions::Grip;
 
 /// Those who do what the program says.
 pub const CREW: usize = 3;
@@ -16,6 +19,7 @@ pub const CREW: usize = 3;
 pub const ALL: usize = CREW + 1;
 pub const STEWARD: usize = CREW;
 pub const PERMITS: usize = 2;
+pub const CONDITIONS: usize = 2;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Holder {
@@ -45,6 +49,8 @@ pub struct Terms {
 pub struct Call {
     pub verb: Verb,
     pub stage: Stage,
+    /// Of a wait: a guard that was to wake it was forgotten.
+    pub is_excused: bool,
 }
 
 /// How far a call has come.
@@ -56,6 +62,8 @@ pub enum Stage {
     Draining,
     /// Arrived at a barrier as which.
     Arrived(u32),
+    /// The last to arrive at a barrier, in an action that is going to panic.
+    Acting,
     /// Waits for a condition; it held an `RLock` so deep.
     Listening(u32),
     /// Has been notified, or not, and wants its lock back as deep as it was.
@@ -69,15 +77,15 @@ pub struct Model {
     pub terms: Terms,
     pub calls: [Option<Call>; ALL],
     pub lock: Option<Holder>,
-    /// Who has a guard of the lock, be it a stale one.
-    pub guards: [bool; ALL],
+    /// Who has which guards of the lock, the rlock and the mutex.
+    pub grips: [[Vec<Grip>; 3]; ALL],
     pub rlock: Option<Holder>,
     pub depth: u32,
     pub mutex: Option<Holder>,
     pub mutex_poison: Poison,
     pub mutex_value: u64,
-    /// Notifications that nobody has taken yet, and who may.
-    pub signals: Vec<[bool; ALL]>,
+    /// Each condition's notifications that nobody has taken yet, and who may.
+    pub signals: [Vec<[bool; ALL]>; CONDITIONS],
     pub writer: Option<Holder>,
     pub inside: bool,
     pub reads: [u32; ALL],
@@ -109,13 +117,13 @@ impl Model {
             terms,
             calls: [const { None }; ALL],
             lock: None,
-            guards: [false; ALL],
+            grips: Default::default(),
             rlock: None,
             depth: 0,
             mutex: None,
             mutex_poison: Poison::None,
             mutex_value: 0,
-            signals: Vec::new(),
+            signals: Default::default(),
             writer: None,
             inside: false,
             reads: [0; ALL],
@@ -132,20 +140,29 @@ impl Model {
     }
 
     pub fn call(&mut self, who: usize, verb: Verb) {
-        self.calls[who] = Some(Call { verb, stage: Stage::Called });
+        self.calls[who] = Some(Call { verb, stage: Stage::Called, is_excused: false });
     }
 
     /// What `who` may do next, of itself.
     pub fn moves(&self, who: usize, grace_is_over: bool) -> Vec<Move> {
-        let Some(Call { verb, stage }) = self.calls[who].clone() else { return Vec::new() };
+        let Some(Call { verb, stage, .. }) = self.calls[who].clone() else { return Vec::new() };
         match stage {
             Stage::Called => vec![self.goes_on(true, |model| model.begin(who, verb))],
             Stage::Verdict(said) => vec![self.says(who, said, |_| {})],
             Stage::Arrived(_) | Stage::Waiting if matches!(verb, Verb::Meet(_) | Verb::EventWait(_)) => {
                 self.timeout(who, verb)
             }
-            Stage::Listening(depth) => self.listens(who, verb, depth, grace_is_over),
-            Stage::Back(told, depth) => self.comes_back(who, verb, told, depth),
+            Stage::Acting => vec![self.goes_on(true, |model| model.fails_to_act(who))],
+            Stage::Waiting if let Verb::Wait(with, ..) = verb => self.takes_first(who, with),
+            Stage::Listening(_) | Stage::Back(..) => {
+                let mut moves = match stage {
+                    Stage::Back(told, depth) => self.comes_back(who, verb, told, depth),
+                    _ => self.listens(who, verb, grace_is_over),
+                };
+                let may_sleep = self.may_sleep(who);
+                moves.iter_mut().for_each(|to| to.must &= !may_sleep);
+                moves
+            }
             _ => self.acquires(who, verb),
         }
     }
@@ -186,6 +203,7 @@ impl Model {
             }
             _ => self
                 .begin_held(who, verb)
+                .or_else(|| self.begin_conditions(who, verb))
                 .or_else(|| self.begin_shared(who, verb))
                 .or_else(|| self.begin_counted(who, verb)),
         };
@@ -204,7 +222,8 @@ impl Model {
             }
         }
         self.reads[who] = 0;
-        self.guards[who] = false;
+        let grips = std::mem::take(&mut self.grips[who]);
+        grips.iter().flatten().for_each(|grip| self.forgets(grip));
     }
 
     /// A call that may have to wait: what it can get, or else what becomes of it.
@@ -222,38 +241,12 @@ impl Model {
                 How::Ever => {}
             }
             if matches!(how, How::Soon | How::Ever) && self.is_in_circle(who) {
-                moves.push(gives_up(Said::WouldDeadlock));
+                // Who sleeps still waits for no lock yet.
+                let must = !(0..ALL).any(|who| self.may_sleep(who));
+                moves.push(Move { must, ..gives_up(Said::WouldDeadlock) });
             }
         }
         moves
-    }
-
-    /// Whom somebody waits for, where a circle of such is found out.
-    fn waits_for(&self, who: usize) -> Option<usize> {
-        let call = self.calls[who].as_ref()?;
-        let holder = match (&call.stage, call.verb) {
-            (Stage::Waiting, Verb::Lock(_)) | (Stage::Back(..), Verb::Wait(With::Lock, _)) => self.lock,
-            (Stage::Waiting, Verb::RLock(_)) | (Stage::Back(..), Verb::Wait(With::RLock, _)) => self.rlock,
-            (Stage::Waiting, Verb::Mutex(_)) | (Stage::Back(..), Verb::Wait(With::Mutex, _)) => self.mutex,
-            (Stage::Waiting, Verb::Write(_)) => self.writer,
-            _ => None,
-        };
-        match holder {
-            Some(Alive(other)) if other != who => Some(other),
-            _ => None,
-        }
-    }
-
-    fn is_in_circle(&self, who: usize) -> bool {
-        let mut at = who;
-        for _ in 0..ALL {
-            match self.waits_for(at) {
-                Some(next) if next == who => return true,
-                Some(next) => at = next,
-                None => return false,
-            }
-        }
-        false
     }
 
     /// Whether a verb makes sense now, and nobody has to hang for it: a circle is found out, but not one by way of a
@@ -275,15 +268,20 @@ impl Model {
             || self.permits.contains(&mine)
             || self.reads[who] > 0
             || self.terms.by_holder_only && self.lock == mine;
+        let has_guard = |with: With| !self.grips[who][with as usize].is_empty();
         match verb {
             Verb::Lock(How::Ever) => !(self.terms.by_holder_only && self.lock == mine),
             Verb::Die => !self.terms.processes,
-            Verb::LockDrop => self.guards[who],
+            Verb::LockDrop { .. } => has_guard(With::Lock),
             Verb::RLock(_) => self.rlock != mine || self.depth < 4,
-            Verb::MutexDrop { .. } => self.mutex == mine,
-            Verb::Wait(With::Lock, _) => self.guards[who] && self.lock == mine,
-            Verb::Wait(With::RLock, _) => self.rlock == mine,
-            Verb::Wait(With::Mutex, _) => self.mutex == mine,
+            Verb::RLockDrop { .. } => has_guard(With::RLock),
+            Verb::MutexDrop { .. } => has_guard(With::Mutex),
+            Verb::Forget(with) | Verb::NotifyOnUnlock(with, ..) => has_guard(with),
+            // One that has lost its lock takes it first; when it does so beside others, nobody could see.
+            Verb::Wait(with, ..) => {
+                let others = matches!(self.guarded(with), Some(Alive(other)) if *other != who);
+                has_guard(with) && !others && *self.guarded(with) != Some(Holder::Nobody)
+            }
             Verb::Read(how) => self.reads[who] < 2 && (how != How::Ever || !ties),
             Verb::Write(How::Ever) | Verb::Permit(How::Ever) => !ties,
             Verb::ReadDrop => self.reads[who] > 0,
@@ -304,7 +302,7 @@ impl Verb {
         match self {
             Self::Lock(how) | Self::RLock(how) | Self::Mutex(how) | Self::Read(how) | Self::Write(how) => how,
             Self::Sem(how) | Self::Bounded(how) | Self::Permit(how) | Self::EventWait(how) | Self::Meet(how) => how,
-            Self::Wait(_, how) => how,
+            Self::Wait(.., how) => how,
             _ => How::Ever,
         }
     }

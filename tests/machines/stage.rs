@@ -1,7 +1,7 @@
 //! The crew at work, watched: each step is compared with what the reference allows.
 //!
 //! A step gives one thread something to do. Then whatever can come of it must come: the stage waits until that thread has
-//! answered or sleeps, until nobody is left who ought to answer, and until what can be read of the objects is as the
+//! answered or sleeps, and all others sleep, until nobody is left who ought to answer, and until what can be read of the objects is as the
 //! reference says. Where this may go several ways, the reference goes them all, and stays on those that explain what was
 //! seen. No pause decides whether somebody is blocked: that a thread sleeps is asked of the kernel.
 
@@ -27,6 +27,9 @@ const BELIEVED: Duration = Duration::from_millis(2);
 /// Well below the tenth of a second after which a condition takes a signal for a dead one's.
 const GRACE: Duration = Duration::from_millis(60);
 
+/// Who has just gone to sleep and is not woken looks for itself after 12 ms. Half of that is far more than a wake takes.
+const LATE: Duration = Duration::from_millis(6);
+
 pub struct Stage<W: Wait, const R: usize> {
     world: Arc<Shared<World<W, R>>>,
     crew: Vec<Member>,
@@ -38,6 +41,8 @@ pub struct Stage<W: Wait, const R: usize> {
     notified: Option<Instant>,
     log: String,
     pub steps: u32,
+    /// Steps for which somebody should have been woken, and came late.
+    late: Vec<u32>,
     _watchdog: Watchdog,
 }
 
@@ -55,6 +60,7 @@ impl<W: Wait, const R: usize> Stage<W, R> {
             notified: None,
             log: String::new(),
             steps: 0,
+            late: Vec::new(),
             _watchdog: watchdog(Duration::from_secs(120), "a random program"),
         };
         stage.crew = (0..ALL).map(|_| Member::hire(&stage.world, fault, stage.processes)).collect();
@@ -68,7 +74,7 @@ impl<W: Wait, const R: usize> Stage<W, R> {
         }
         self.steps += 1;
         let _ = write!(self.log, "\n  {who} {verb:?}");
-        if matches!(verb, Verb::Notify(_)) {
+        if matches!(verb, Verb::Notify(..) | Verb::NotifyOnUnlock(..)) {
             self.notified = Some(Instant::now());
         }
         self.models.iter_mut().for_each(|model| model.call(who, verb));
@@ -84,26 +90,39 @@ impl<W: Wait, const R: usize> Stage<W, R> {
 
     /// Waits until all is as it may be; panics where it is not in time.
     fn settle(&mut self, called: usize, mut heard: Vec<(usize, Said)>, dies: bool) {
-        let deadline = Instant::now() + self.patience;
+        let began = Instant::now();
+        let deadline = began + self.patience;
+        let mut late = Vec::new();
         let mut explained = explain(&self.models, &heard, false);
         let mut buried = !dies;
         loop {
+            // Before what is heard is read: who sleeps then has said all that it had to say. And whoever was woken runs.
+            let asleep = self.crew.iter().all(Member::is_asleep);
             let news: Vec<_> = (0..ALL).filter_map(|who| Some((who, self.crew[who].heard()?))).collect();
+            let quiet = asleep && news.is_empty();
             for message in news {
                 let _ = write!(self.log, "  [{} {:?}]", message.0, message.1);
-                heard.push(message);
                 let grace_is_over = self.notified.is_some_and(|then| then.elapsed() > GRACE);
+                if message.1 == Said::Told(true) && began.elapsed() > LATE && !dies && !grace_is_over {
+                    late.push(message.0);
+                }
+                heard.push(message);
                 explained = explain(&self.models, &heard, grace_is_over);
             }
-            let answered = heard.iter().any(|&(who, _)| who == called);
-            if !buried && answered {
+            if !buried && heard.iter().any(|&(who, _)| who == called) {
                 self.replace(called, deadline);
                 buried = true;
-            }
-            if answered || self.crew[called].is_asleep() {
+            } else if quiet {
                 let seen = Seen::of(&self.world, |tid| self.crew.iter().position(|member| member.tid == tid));
-                let fitting: Vec<_> = explained.iter().filter(|model| model.is_settled() && seen.fits(model)).collect();
-                if !fitting.is_empty() {
+                // Where somebody may sleep who need not, another way that things may be is not refuted by that nothing comes.
+                let unsure = explained.iter().any(|model| (0..ALL).any(|who| model.may_sleep(who)));
+                let fitting: Vec<_> = explained.iter().filter(|model| seen.fits(model)).collect();
+                let (settled, others): (Vec<_>, Vec<_>) = fitting.into_iter().partition(|model| model.is_settled());
+                if !settled.is_empty() {
+                    let fitting = if unsure { [settled, others].concat() } else { settled };
+                    if late.iter().any(|&who| self.was_to_be_woken(who, &fitting)) {
+                        self.late.push(self.steps);
+                    }
                     self.models = fitting.into_iter().cloned().collect();
                     return;
                 }
@@ -112,8 +131,18 @@ impl<W: Wait, const R: usize> Stage<W, R> {
                 }
             }
             thread::sleep(Duration::from_micros(20));
-            assert!(Instant::now() < deadline + self.patience, "{} neither answers nor sleeps:{}", called, self.log);
+            assert!(Instant::now() < deadline + self.patience, "somebody neither answers nor sleeps:{}", self.log);
         }
+    }
+
+    /// Whether a condition's waiter that is back had been notified, and no guard stood between.
+    fn was_to_be_woken(&self, who: usize, after: &[&Model]) -> bool {
+        self.models.iter().all(|model| match &model.calls[who] {
+            Some(call) if let Verb::Wait(_, at, _) = call.verb => {
+                !call.is_excused && !after.iter().any(|model| model.is_owed(at))
+            }
+            _ => false,
+        })
     }
 
     /// Waits until the kernel knows the thread no more, and everybody may know of it; and hires another.
@@ -138,13 +167,14 @@ impl<W: Wait, const R: usize> Stage<W, R> {
         panic!("{why}\nprogram:{}\nheard: {heard:?}\nseen: {seen:?}\nbefore: {:?}", self.log, self.models)
     }
 
-    /// Ends the program: everybody lets go, and whoever waits is given what it waits for. Nobody may be left.
-    pub fn finish(mut self) -> u32 {
+    /// Ends the program: everybody lets go, and whoever waits is given what it waits for. Nobody may be left. How many steps
+    /// there were before, and those after which somebody came late.
+    pub fn finish(mut self) -> (u32, Vec<u32>) {
         let steps = self.steps;
         for _ in 0..100 {
             let model = self.models[0].clone();
             if model.calls.iter().all(Option::is_none) && !(0..ALL).any(|who| model.holds(who)) {
-                return steps;
+                return (steps, self.late);
             }
             self.clean_up(&model);
         }
@@ -161,10 +191,13 @@ impl<W: Wait, const R: usize> Stage<W, R> {
             if holds(model.running) {
                 self.step(who, Verb::CallEnd(End::Returns));
             } else if model.calls[who].is_none() {
+                let guard = |with: With| !model.grips[who][with as usize].is_empty();
                 let held = [
+                    (guard(With::Lock), Verb::LockDrop { panics: false }),
                     (holds(model.lock), Verb::LockRelease),
+                    (guard(With::RLock), Verb::RLockDrop { panics: false }),
                     (holds(model.rlock), Verb::RLockRelease),
-                    (holds(model.mutex), Verb::MutexDrop { panics: false }),
+                    (guard(With::Mutex), Verb::MutexDrop { panics: false }),
                     (model.reads[who] > 0, Verb::ReadDrop),
                     (holds(model.writer), Verb::WriteDrop { panics: false }),
                     (model.permits.iter().any(|&permit| holds(permit)), Verb::PermitDrop),
@@ -174,9 +207,10 @@ impl<W: Wait, const R: usize> Stage<W, R> {
             match model.calls[who].as_ref().map(|call| call.verb) {
                 None => {}
                 Some(Verb::Lock(_)) => self.step(STEWARD, Verb::LockRelease),
-                Some(Verb::Wait(..)) => {
+                Some(Verb::Wait(_, at, _)) => {
+                    self.step(STEWARD, Verb::Rest); // It may have to look for itself.
                     self.step(STEWARD, Verb::LockRelease);
-                    self.step(STEWARD, Verb::Notify(u32::MAX));
+                    self.step(STEWARD, Verb::Notify(at, u32::MAX));
                 }
                 Some(Verb::Sem(_)) => self.step(STEWARD, Verb::SemRelease(1)),
                 Some(Verb::Bounded(_)) => self.step(STEWARD, Verb::BoundedRelease(1)),

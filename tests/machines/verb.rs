@@ -15,7 +15,7 @@ pub enum How {
     Ever,
 }
 
-/// The lock that a condition is used with.
+/// The lock that a condition is used with, and guards are of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum With {
     Lock,
@@ -42,20 +42,31 @@ pub enum Verb {
     Lock(How),
     /// By `release`, whoever holds it.
     LockRelease,
-    /// By the guard.
-    LockDrop,
+    /// By the guard, as for the others.
+    LockDrop {
+        panics: bool,
+    },
+    /// By the guard, if there is one, as for the other.
     LockRecover,
     LockDisown,
     RLock(How),
     RLockRelease,
+    /// The guard that came last.
+    RLockDrop {
+        panics: bool,
+    },
     RLockRecover,
     Mutex(How),
     MutexDrop {
         panics: bool,
     },
     MutexClear,
-    Wait(With, How),
-    Notify(u32),
+    /// Of a lock or an rlock, the guard that came last: it lets nothing go, and wakes nobody.
+    Forget(With),
+    /// For the first condition or the second, with the guard that came last.
+    Wait(With, usize, How),
+    Notify(usize, u32),
+    NotifyOnUnlock(With, usize, u32),
     Read(How),
     ReadDrop,
     Write(How),
@@ -136,12 +147,28 @@ impl Kind {
             Self::Once => vec![Call, Call],
         };
         verbs.extend_from_slice(match self {
-            Self::Lock => &[LockDrop, LockDrop, LockRelease, LockRecover, LockDisown],
-            Self::RLock => &[RLockRelease, RLockRelease, RLockRelease, RLockRecover],
+            Self::Lock => &[
+                LockDrop { panics: false },
+                LockDrop { panics: false },
+                LockDrop { panics: true },
+                LockRelease,
+                LockRecover,
+                LockDisown,
+                Forget(With::Lock),
+            ],
+            Self::RLock => &[
+                RLockDrop { panics: false },
+                RLockDrop { panics: false },
+                RLockDrop { panics: false },
+                RLockDrop { panics: true },
+                RLockRelease,
+                RLockRecover,
+                Forget(With::RLock),
+            ],
             Self::Mutex => {
                 &[MutexDrop { panics: false }, MutexDrop { panics: false }, MutexDrop { panics: true }, MutexClear]
             }
-            Self::Condition(_) => &[Notify(1), Notify(1), Notify(2), Notify(u32::MAX)],
+            Self::Condition(_) => &[Notify(0, 1), Notify(0, 2), Notify(0, u32::MAX), Notify(1, 1), Notify(1, u32::MAX)],
             Self::RwLock => &[
                 ReadDrop,
                 ReadDrop,
@@ -158,7 +185,10 @@ impl Kind {
             Self::Once => &[CallEnd(End::Returns), CallEnd(End::Panics), CallEnd(End::Dies)],
         });
         if let Self::Condition(with) = self {
-            verbs.extend([How::Ever, How::Ever, How::Ever, How::Soon, How::Zero].map(|how| Wait(with, how)));
+            verbs.extend([How::Ever, How::Ever, How::Ever, How::Soon, How::Zero].map(|how| Wait(with, 0, how)));
+            verbs.extend([How::Ever, How::Soon].map(|how| Wait(with, 1, how)));
+            verbs.extend([1, 1, 2, u32::MAX].map(|n| NotifyOnUnlock(with, 0, n)));
+            verbs.extend([1, u32::MAX].map(|n| NotifyOnUnlock(with, 1, n)));
         }
         verbs
     }

@@ -10,7 +10,7 @@ use zerocopy::FromBytes;
 
 use crate::answers::*;
 use crate::faults::Fault;
-use crate::model::{PERMITS, Terms};
+use crate::model::{CONDITIONS, PERMITS, Terms};
 use crate::verb::*;
 
 /// The timeout of `How::Soon`: about as long as a few steps of a program.
@@ -22,7 +22,7 @@ pub struct World<W: Wait, const R: usize> {
     pub lock: Lock<W>,
     pub rlock: RLock<W>,
     pub mutex: Mutex<u64, W>,
-    pub condition: Condition<W>,
+    pub conditions: [Condition<W>; CONDITIONS],
     pub rwlock: RwLock<u64, R, W>,
     pub sem: Semaphore<W>,
     pub bounded: BoundedSemaphore<W>,
@@ -38,7 +38,7 @@ impl<W: Wait, const R: usize> World<W, R> {
             lock: Lock::new_in(),
             rlock: RLock::new_in(),
             mutex: Mutex::new_in(0),
-            condition: Condition::new_in(),
+            conditions: std::array::from_fn(|_| Condition::new_in()),
             rwlock: RwLock::new_in(0),
             sem: Semaphore::new_in(terms.permits),
             bounded: BoundedSemaphore::new_in(terms.bound),
@@ -61,6 +61,7 @@ pub struct Hand<'a, W: Wait, const R: usize> {
     world: &'a World<W, R>,
     fault: Fault,
     lock: Option<LockGuard<'a, W>>,
+    rlocks: Vec<RLockGuard<'a, W>>,
     mutex: Option<MutexGuard<'a, u64, W>>,
     reads: Vec<RwLockReadGuard<'a, u64, R, W>>,
     write: Option<RwLockWriteGuard<'a, u64, R, W>>,
@@ -69,12 +70,13 @@ pub struct Hand<'a, W: Wait, const R: usize> {
 
 impl<'a, W: Wait, const R: usize> Hand<'a, W, R> {
     pub fn new(world: &'a World<W, R>, fault: Fault) -> Self {
-        Self { world, fault, lock: None, mutex: None, reads: Vec::new(), write: None, permits: Vec::new() }
+        let (reads, permits) = (Vec::new(), Vec::new());
+        Self { world, fault, lock: None, rlocks: Vec::new(), mutex: None, reads, write: None, permits }
     }
 
     /// Lets nothing go: the thread is about to end.
     pub fn forget(self) {
-        forget((self.lock, self.mutex, self.reads, self.write, self.permits));
+        forget((self.lock, self.rlocks, self.mutex, self.reads, self.write, self.permits));
     }
 
     pub fn perform(&mut self, verb: Verb, line: &impl Line) -> Said {
@@ -98,17 +100,30 @@ impl<'a, W: Wait, const R: usize> Hand<'a, W, R> {
                 .map(|guard| forget(self.lock.replace(guard))),
             ),
             Verb::LockRelease => released(world.lock.release()),
-            Verb::LockDrop => after(|| drop(self.lock.take())),
-            Verb::LockRecover => acquired(world.lock.recover().map(|()| forget(self.lock.take()))),
+            Verb::LockDrop { panics } => let_go(self.lock.take(), panics),
+            Verb::LockRecover => acquired(match &mut self.lock {
+                Some(guard) => guard.recover(),
+                None => world.lock.recover(),
+            }),
             Verb::LockDisown => after(|| world.lock.disown()),
-            Verb::RLock(how) => acquired(by(
-                how,
-                || world.rlock.try_acquire(),
-                |time| world.rlock.acquire_for(time),
-                || world.rlock.acquire(),
-            )),
+            Verb::RLock(how) => acquired(
+                match how {
+                    How::Try => world.rlock.try_lock(),
+                    How::Zero => world.rlock.lock_for(Duration::ZERO),
+                    How::Soon => world.rlock.lock_for(SOON),
+                    How::Ever => world.rlock.lock(),
+                }
+                .map(|guard| self.rlocks.push(guard)),
+            ),
             Verb::RLockRelease => released(world.rlock.release()),
-            Verb::RLockRecover => acquired(world.rlock.recover()),
+            Verb::RLockDrop { panics } => let_go(self.rlocks.pop(), panics),
+            Verb::RLockRecover => acquired(match self.rlocks.last_mut() {
+                Some(guard) => guard.recover(),
+                None => world.rlock.recover(),
+            }),
+            Verb::Forget(With::Lock) => after(|| forget(self.lock.take())),
+            Verb::Forget(With::RLock) => after(|| forget(self.rlocks.pop())),
+            Verb::Forget(With::Mutex) => odd("who would release it?"),
             Verb::Mutex(how) => {
                 let got = by(
                     how,
@@ -123,10 +138,11 @@ impl<'a, W: Wait, const R: usize> Hand<'a, W, R> {
             }
             Verb::MutexDrop { panics } => let_go(self.mutex.take(), panics),
             Verb::MutexClear => after(|| world.mutex.clear_poison()),
-            Verb::Wait(with, how) => self.wait(with, how),
-            Verb::Notify(1) => after(|| world.condition.notify_one()),
-            Verb::Notify(u32::MAX) => after(|| world.condition.notify_all()),
-            Verb::Notify(n) => after(|| world.condition.notify(n)),
+            Verb::Wait(with, at, how) => self.wait(with, &world.conditions[at], how),
+            Verb::Notify(at, 1) => after(|| world.conditions[at].notify_one()),
+            Verb::Notify(at, u32::MAX) => after(|| world.conditions[at].notify_all()),
+            Verb::Notify(at, n) => after(|| world.conditions[at].notify(n)),
+            Verb::NotifyOnUnlock(with, at, n) => after(|| self.notify_on_unlock(with, &world.conditions[at], n)),
             Verb::Read(how) => {
                 let got = by(
                     how,
@@ -200,8 +216,7 @@ impl<'a, W: Wait, const R: usize> Hand<'a, W, R> {
         }
     }
 
-    fn wait(&mut self, with: With, how: How) -> Said {
-        let condition = &self.world.condition;
+    fn wait(&mut self, with: With, condition: &'a Condition<W>, how: How) -> Said {
         fn wait<W: Wait>(condition: &Condition<W>, guard: &mut impl Guard, how: How) -> Result<bool, AcquireError> {
             match how {
                 How::Ever => condition.wait(guard).map(|()| true),
@@ -212,9 +227,24 @@ impl<'a, W: Wait, const R: usize> Hand<'a, W, R> {
         let ended = match with {
             With::Lock => wait(condition, self.lock.as_mut().expect("a guard"), how),
             With::Mutex => wait(condition, self.mutex.as_mut().expect("a guard"), how),
-            With::RLock => self.world.rlock.lock().and_then(|mut once_more| wait(condition, &mut once_more, how)),
+            With::RLock => wait(condition, self.rlocks.last_mut().expect("a guard"), how),
         };
         ended.map_or_else(refused, Said::Told)
+    }
+
+    fn notify_on_unlock(&mut self, with: With, condition: &'a Condition<W>, n: u32) {
+        fn notify<'a, W: Wait>(condition: &'a Condition<W>, guard: &mut impl GuardFor<'a>, n: u32) {
+            match n {
+                1 => condition.notify_one_on_unlock(guard),
+                u32::MAX => condition.notify_all_on_unlock(guard),
+                n => condition.notify_on_unlock(guard, n),
+            }
+        }
+        match with {
+            With::Lock => notify(condition, self.lock.as_mut().expect("a guard"), n),
+            With::Mutex => notify(condition, self.mutex.as_mut().expect("a guard"), n),
+            With::RLock => notify(condition, self.rlocks.last_mut().expect("a guard"), n),
+        }
     }
 
     fn permit(&mut self, got: Result<Permit<'a, PERMITS, W>, AcquireError>) -> Said {

@@ -98,8 +98,9 @@ impl Model {
             return None;
         }
         if badly {
-            self.breaks();
-            return Some(Said::Panicked);
+            // Meanwhile the time of another may run out.
+            self.stage(who, Stage::Acting);
+            return None;
         }
         self.arrived = 0;
         self.settle_all(Self::meets, |stage| match stage {
@@ -107,6 +108,11 @@ impl Model {
             _ => unreachable!("nobody waits before it has arrived"),
         });
         Some(Said::Met { index, leader: true })
+    }
+
+    pub(super) fn fails_to_act(&mut self, who: usize) {
+        self.breaks();
+        self.stage(who, Stage::Verdict(Said::Panicked));
     }
 
     /// For an event's and a barrier's waits the rest is done by others; but time may pass.
