@@ -78,7 +78,7 @@ macro_rules! guarded {
             lock: &'a $lock<W>,
             /// Whether it acquired, and has not let go since.
             held: bool,
-            /// How deep it was nested when it let go.
+            /// How deep it was nested when it let go; zero when it has come back, for then somebody may release it by hand.
             depth: u32,
             /// Paid whenever it lets go.
             owed: super::owed::Owed<'a>,
@@ -100,7 +100,7 @@ macro_rules! guarded {
             pub fn recover(&mut self) -> Result<(), crate::AcquireError> {
                 if !self.holds() {
                     self.lock.recover_whole(self.depth)?;
-                    self.held = true;
+                    (self.held, self.depth) = (true, 0);
                 }
                 Ok(())
             }
@@ -138,7 +138,7 @@ macro_rules! guarded {
 
             fn take_back(&mut self) -> Result<(), crate::AcquireError> {
                 self.lock.acquire_whole(self.depth)?;
-                self.held = true;
+                (self.held, self.depth) = (true, 0);
                 Ok(())
             }
         }

@@ -7,7 +7,7 @@ use shmsync::wait::{Futex, PosixSem, Wait};
 use crate::faults::Fault;
 use crate::model::{Model, Terms};
 use crate::stage::Stage;
-use crate::verb::{How::*, Kind, Verb, Verb::*};
+use crate::verb::{How::*, Kind, Verb, Verb::*, With};
 
 fn play<W: Wait, const R: usize>(kind: Kind, steps: &[(usize, Verb)]) {
     let terms = Terms {
@@ -56,4 +56,30 @@ fn a_short_wait_to_write_finds_a_dead_reader() {
     let steps = [(2, Read(Try)), (2, Die), (1, Write(Soon))];
     play::<Futex, 8>(Kind::RwLock, &steps);
     play::<PosixSem, 8>(Kind::RwLock, &steps);
+}
+
+/// A guard had waited when its lock was held twice, and remembered that. When the lock was released by hand, twice, the guard's
+/// next wait took it as deep as then: nobody but the guard held it, whose drop released it once.
+#[test]
+fn a_guard_takes_what_was_released_by_hand_once() {
+    let wait = Wait(With::RLock, 0, Zero);
+    let steps = [
+        (0, RLock(Try)),
+        (0, RLock(Try)),
+        (0, wait),
+        (0, RLockRelease),
+        (0, RLockRelease),
+        (0, wait),
+        (1, RLock(Zero)),
+    ];
+    play::<Futex, 8>(Kind::Condition(With::RLock), &steps);
+    play::<PosixSem, 8>(Kind::Condition(With::RLock), &steps);
+    // And likewise when it takes the lock over from the dead.
+    let steps = [
+        &steps[..5],
+        &[(1, RLock(Try)), (1, Die), (0, RLockRecover), (0, RLockDrop { panics: false }), (1, RLock(Zero))],
+    ]
+    .concat();
+    play::<Futex, 8>(Kind::Condition(With::RLock), &steps);
+    play::<PosixSem, 8>(Kind::Condition(With::RLock), &steps);
 }
