@@ -1,6 +1,7 @@
 //! The primitives' verbs, all but those that rightly wait for ever: whatever the bytes are, each comes to an end, and what
 //! one thread can tell for certain is so.
 
+mod condition;
 mod once;
 
 use std::fmt::Debug;
@@ -9,10 +10,12 @@ use std::time::{Duration, Instant};
 use arbitrary::Arbitrary;
 use shmsync::wait::Wait;
 use shmsync::{
-    Barrier, BarrierError, BoundedSemaphore, Condition, Event, Lock, Mutex, MutexGuard, PermitPool, RLock, RwLock,
-    SEM_VALUE_MAX, Semaphore, TryLockError, TryLockResult,
+    Barrier, BarrierError, BoundedSemaphore, Event, Lock, Mutex, MutexGuard, PermitPool, RLock, RwLock, SEM_VALUE_MAX,
+    Semaphore, TryLockError, TryLockResult,
 };
 use zerocopy::FromBytes;
+
+use condition::{crowd, owe};
 
 /// One verb: which, how many, and for how long.
 #[derive(Arbitrary, Debug, Clone, Copy)]
@@ -40,7 +43,7 @@ pub trait Subject: FromBytes + Sync + Debug + 'static {
 
 impl<W: Wait + 'static> Subject for Lock<W> {
     fn step(&self, step: Step, alone: bool) {
-        match step.verb % 9 {
+        match step.verb % 10 {
             0 => _ = self.try_acquire(),
             1 => _ = self.acquire_for(step.timeout()),
             2 => _ = self.acquire_until(step.deadline()),
@@ -57,6 +60,10 @@ impl<W: Wait + 'static> Subject for Lock<W> {
             }
             6 => self.disown(),
             7 => _ = self.lock_for(step.timeout()).map(drop),
+            8 => {
+                let crowds = [crowd::<W>(), crowd()];
+                _ = self.lock_for(step.timeout()).map(|mut guard| owe(&crowds, &mut guard, step.n));
+            }
             _ => _ = (self.is_locked(), self.holder().map(|holder| (holder.to_string(), holder.is_alive()))),
         }
     }
@@ -64,7 +71,7 @@ impl<W: Wait + 'static> Subject for Lock<W> {
 
 impl<W: Wait + 'static> Subject for RLock<W> {
     fn step(&self, step: Step, alone: bool) {
-        match step.verb % 8 {
+        match step.verb % 9 {
             0 => {
                 if self.try_acquire().is_ok() && alone {
                     assert!(self.is_mine());
@@ -76,6 +83,11 @@ impl<W: Wait + 'static> Subject for RLock<W> {
             4 => _ = self.release(),
             5 => _ = self.recover(),
             6 => _ = self.lock_for(step.timeout()).map(drop),
+            7 => {
+                let crowds = [crowd::<W>(), crowd()];
+                let mut guards = [self.lock_for(step.timeout()), self.try_lock()];
+                guards.iter_mut().flatten().for_each(|guard| owe(&crowds, guard, step.n));
+            }
             _ => _ = (self.depth(), self.is_mine(), self.holder().map(|holder| holder.is_alive())),
         }
     }
@@ -88,13 +100,21 @@ impl<W: Wait + 'static> Subject for Mutex<u64, W> {
             Err(TryLockError::Poisoned(error)) => _ = (error.to_string(), error.cause(), *error.into_inner()),
             Err(other) => _ = other.to_string(),
         };
-        match step.verb % 6 {
+        match step.verb % 7 {
             0 => used(self.try_lock()),
             1 => used(self.try_lock_for(step.timeout())),
             2 => used(self.try_lock_until(step.deadline())),
             3 => self.clear_poison(),
+            4 => {
+                let crowds = [crowd::<W>(), crowd()];
+                match self.try_lock_for(step.timeout()) {
+                    Ok(mut data) => owe(&crowds, &mut data, step.n),
+                    Err(TryLockError::Poisoned(error)) => owe(&crowds, &mut error.into_inner(), step.n),
+                    Err(other) => _ = other.to_string(),
+                }
+            }
             // As a thread that ends while it holds one, or never ends.
-            4 => _ = self.try_lock().map(std::mem::forget).map_err(|error| error.to_string()),
+            5 => _ = self.try_lock().map(std::mem::forget).map_err(|error| error.to_string()),
             _ => _ = (self.is_poisoned(), self.holder().map(|holder| holder.is_alive())),
         }
     }
@@ -174,28 +194,6 @@ impl<W: Wait + 'static> Subject for PermitPool<4, W> {
             4 => _ = self.recover().map(|permit| permit.reclaimed()),
             5 => _ = self.holder(step.n as usize % 4).map(|holder| holder.is_alive()),
             _ => assert!(self.available() <= 4 && self.holders().count() <= 4 && self.capacity() == 4),
-        }
-    }
-}
-
-/// With a lock of the waiter's own, so that to take it back does not depend on anybody.
-impl<W: Wait + 'static> Subject for Condition<W> {
-    fn step(&self, step: Step, _alone: bool) {
-        let lock = Lock::<W>::new_in();
-        match step.verb % 6 {
-            0 => self.notify_one(),
-            1 => self.notify(step.n),
-            2 => self.notify_all(),
-            3 => _ = self.wait_timeout(&mut lock.lock().expect("it is free"), step.timeout()),
-            4 => _ = self.wait_interruptible(&mut lock.lock().expect("it is free"), Some(step.timeout())),
-            _ => {
-                let mut looks = step.n % 4;
-                let more = |_: &mut ()| {
-                    looks = looks.saturating_sub(1);
-                    looks > 0
-                };
-                _ = self.wait_timeout_while(&mut lock.lock().expect("it is free"), step.timeout(), more);
-            }
         }
     }
 }
