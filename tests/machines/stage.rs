@@ -114,12 +114,12 @@ impl<W: Wait, const R: usize> Stage<W, R> {
                 buried = true;
             } else if quiet {
                 let seen = Seen::of(&self.world, |tid| self.crew.iter().position(|member| member.tid == tid));
-                // Where somebody may sleep who need not, another way that things may be is not refuted by that nothing comes.
-                let unsure = explained.iter().any(|model| (0..ALL).any(|who| model.may_sleep(who)));
+                // Another way that things may be is not refuted because nothing comes: a circle is found out at the end of a
+                // slice, and so is a wake that a guard still owes.
                 let fitting: Vec<_> = explained.iter().filter(|model| seen.fits(model)).collect();
                 let (settled, others): (Vec<_>, Vec<_>) = fitting.into_iter().partition(|model| model.is_settled());
                 if !settled.is_empty() {
-                    let fitting = if unsure { [settled, others].concat() } else { settled };
+                    let fitting = [settled, others].concat();
                     if late.iter().any(|&who| self.was_to_be_woken(who, &fitting)) {
                         self.late.push(self.steps);
                     }

@@ -135,7 +135,7 @@ impl Model {
     }
 
     /// Whether this waiter of a condition may not know yet that it has been notified, for nobody has woken it so far.
-    pub fn may_sleep(&self, who: usize) -> bool {
+    pub(super) fn may_sleep(&self, who: usize) -> bool {
         self.calls[who].as_ref().is_some_and(|call| match call.verb {
             Verb::Wait(_, at, how) => how != How::Zero && (call.is_excused || self.is_owed(at)),
             _ => false,
