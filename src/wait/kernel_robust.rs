@@ -65,7 +65,7 @@ impl Wait for KernelRobust {
 impl Held for KernelRobust {
     const BY_HOLDER_ONLY: bool = true;
 
-    /// A thread's list is some pages to be touched for the first time, and whoever takes over from the dead is to be quick.
+    /// A thread's list is memory to be touched for the first time, and whoever takes over from the dead is to be quick.
     fn prepare(&self) {
         robust::mine();
     }

@@ -74,8 +74,9 @@ fn set_up(row: *mut Row) -> Option<List> {
         ROW.set(UNAVAILABLE);
         return None;
     };
-    let row = Row::new(head as usize);
-    let (begin, end) = row.ends();
+    let row = Box::into_raw(Row::new(head as usize)?);
+    // SAFETY: just made, and this thread's.
+    let (begin, end) = unsafe { (*row).ends() };
     // SAFETY: the head is this thread's own, which no other touches; what is first in its list is a mutex of glibc's
     // or the head itself, before which glibc has room for a `prev`.
     unsafe {
@@ -86,7 +87,6 @@ fn set_up(row: *mut Row) -> Option<List> {
         (*head).list = begin.entry() as usize;
         ((first & !1) as *mut usize).sub(1).write(end.entry() as usize);
     }
-    let row = Box::into_raw(row);
     ROW.set(row);
     Some(List(row))
 }

@@ -7,10 +7,11 @@
 //! What a fence has behind it, its own pointer says: nothing is read from a shared node, and written to it is only where it
 //! leads, when it is linked. Seen by the kernel a fence's word names nobody.
 //!
-//! A row begins with a few and grows when it is full. Most of what a first acquire costs in a new process is memory that is
+//! A row begins with a few and grows when its top is reached. Most of what a first acquire costs in a new process is memory that is
 //! touched for the first time, and all the fences are five pages of it.
 #![allow(unsafe_code)]
 
+use std::alloc::{Layout, alloc};
 use std::mem::MaybeUninit;
 use std::sync::atomic::{AtomicU64, Ordering, compiler_fence};
 
@@ -66,19 +67,23 @@ pub(super) struct Row {
 }
 
 impl Row {
-    pub(super) fn new(head: usize) -> Box<Self> {
-        let mut row = Box::<Self>::new_uninit();
-        let at = row.as_mut_ptr();
-        // SAFETY: in the box, aligned. All fields are written but the fences, which may be uninitialised.
+    /// None if there is no memory for it: this is called with a lock in hand, where it would be a pity to end.
+    pub(super) fn new(head: usize) -> Option<Box<Self>> {
+        // SAFETY: the layout is not of size zero.
+        let at = unsafe { alloc(Layout::new::<Self>()) }.cast::<Self>();
+        if at.is_null() {
+            return None;
+        }
+        // SAFETY: just allocated as a box would be. All fields are written but the fences, which may be uninitialised.
         let mut row = unsafe {
             (&raw mut (*at).head).write(head);
             (&raw mut (*at).top).write(0);
             (&raw mut (*at).made).write(0);
             (&raw mut (*at).end).write(Fence::new(0));
-            row.assume_init()
+            Box::from_raw(at)
         };
         row.grow();
-        row
+        Some(row)
     }
 
     /// The first node and the last, to be linked to what is before and behind.
@@ -152,7 +157,6 @@ impl Row {
         for fence in self.fences[old..made].iter_mut().rev() {
             after = fence.write(Fence::new(after)).node.entry();
         }
-        self.made = made;
         if let Some(last) = old.checked_sub(1) {
             // SAFETY: it was made before.
             let last = unsafe { self.fences[last].assume_init_mut() };
@@ -162,6 +166,7 @@ impl Row {
             compiler_fence(Ordering::SeqCst);
             last.clear();
         }
+        self.made = made;
     }
 
     /// One of those that are made.
