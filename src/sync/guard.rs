@@ -93,7 +93,8 @@ macro_rules! guarded {
                 Self { lock, held: true, depth: 0, owed, data: (), stays: std::marker::PhantomData }
             }
 
-            /// Takes the lock over from a dead holder, for a guard that lost it in a condition's wait.
+            /// Takes the lock over from a dead holder, for a guard that lost it in a condition's wait; as deep as it was nested then. So
+            /// a thread's outer guards are to outlive this one, as in reverse order they do.
             ///
             /// # Errors
             /// `WouldBlock` if there is no dead holder to take over from.
