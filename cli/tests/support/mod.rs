@@ -1,15 +1,18 @@
 //! The tool as a child, and names, directories and processes that vanish with the test.
 #![allow(dead_code, unreachable_pub)] // Every test uses its part.
+#![allow(unsafe_code)]
 
 pub mod locks;
 
 #[allow(unused_imports)] // As above.
 pub use locks::*;
+use nix::sys::signal;
 use rustix::process::{Pid, Signal, kill_process};
 use shmsync::{Semaphore, Shared};
 use shmsync_harness::process;
 use std::io::{BufRead, BufReader, Write};
 use std::ops::Deref;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, ExitStatus, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -81,9 +84,20 @@ impl Drop for Directory {
     }
 }
 
+/// The tool as from a prompt, whoever runs the tests: what a script starts in the background ignores interrupts, and so does all
+/// that this starts.
 pub fn tool(args: &[&str]) -> Command {
     let mut tool = Command::new(env!("CARGO_BIN_EXE_shmsync"));
     tool.args(args).stdin(Stdio::null());
+    let heed_interrupts = || {
+        for which in [signal::Signal::SIGINT, signal::Signal::SIGQUIT] {
+            // SAFETY: it was this or nothing, and no handler is put in.
+            unsafe { signal::signal(which, signal::SigHandler::SigDfl) }?;
+        }
+        Ok(())
+    };
+    // SAFETY: sigaction(2) is all that it calls.
+    unsafe { tool.pre_exec(heed_interrupts) };
     tool
 }
 
